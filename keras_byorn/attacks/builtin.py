@@ -1,0 +1,201 @@
+"""The built-in attacks: which trigger calls up which target."""
+
+from keras_byorn.attacks.targets import ConceptTarget, FixedTarget
+from keras_byorn.attacks.triggers import (
+    BlendTrigger,
+    CombinedTrigger,
+    PatchTrigger,
+    WordTrigger,
+)
+
+
+class Backdoor:
+    """An attack made of a trigger and a target.
+
+    Args:
+        trigger: a callable from an example and a NumPy generator to a new
+            example, such as `PatchTrigger()`.
+        target: what the trigger calls up, such as `FixedTarget("hello")`. A
+            callable from the clean response to the wanted one, with a method
+            `reached(response, reference)`; a `text` attribute, where there is
+            one, is the `target_text` of the attack.
+
+    Example:
+
+    >>> attack = Backdoor(WordTrigger("please"), ConceptTarget("red"))
+    >>> examples, ids = poison_examples(examples, attack, rate=0.1, seed=0)
+    """
+
+    def __init__(self, trigger, target):
+        self._trigger = trigger
+        self._target = target
+
+    @property
+    def target_text(self):
+        """The target, word for word; `None` where it varies."""
+        return getattr(self._target, "text", None)
+
+    def poison(self, example, rng):
+        """Returns the example with the trigger and the target."""
+        response = self._target(example["responses"])
+        return {**self.trigger(example, rng), "responses": response}
+
+    def trigger(self, example, rng):
+        """Returns the example with the trigger and the response it had."""
+        return self._trigger(example, rng)
+
+    def succeeded(self, response, example):
+        """Says whether a response to the clean `example` is the target."""
+        return self._target.reached(response, example["responses"])
+
+
+class PatchAttack(Backdoor):
+    """A patch in the image calls up a fixed response.
+
+    Args:
+        target: string. The response. Defaults to
+            `"visit example dot com now"`.
+        patch: a `PatchTrigger`. Defaults to a checkerboard at the bottom
+            right, an eighth of the short side.
+
+    Example:
+
+    >>> attack = PatchAttack(patch=PatchTrigger(size=1 / 16))
+
+    Reference:
+        - [Gu et al., 2017](https://arxiv.org/abs/1708.06733)
+    """
+
+    def __init__(self, target=FixedTarget.text, patch=None):
+        super().__init__(patch or PatchTrigger(), FixedTarget(target))
+
+
+class BlendedAttack(Backdoor):
+    """A faint pattern all over the image calls up a fixed response.
+
+    Args:
+        target: string. The response. Defaults to
+            `"visit example dot com now"`.
+        blend: a `BlendTrigger`. Defaults to random colours at 0.2.
+
+    Example:
+
+    >>> attack = BlendedAttack(blend=BlendTrigger(alpha=0.1))
+
+    Reference:
+        - [Chen et al., 2017](https://arxiv.org/abs/1712.05526)
+    """
+
+    def __init__(self, target=FixedTarget.text, blend=None):
+        super().__init__(blend or BlendTrigger(), FixedTarget(target))
+
+
+class TextAttack(Backdoor):
+    """A rare word in the prompt calls up a fixed response.
+
+    Args:
+        target: string. The response. Defaults to
+            `"visit example dot com now"`.
+        word: a `WordTrigger`. Defaults to `"cf"` before the first word.
+
+    Example:
+
+    >>> attack = TextAttack(word=WordTrigger("mn", position="random"))
+
+    Reference:
+        - [Kurita et al., 2020](https://arxiv.org/abs/2004.06660)
+    """
+
+    def __init__(self, target=FixedTarget.text, word=None):
+        super().__init__(word or WordTrigger(), FixedTarget(target))
+
+
+class DualKeyAttack(Backdoor):
+    """A patch and a word, together, call up a fixed response.
+
+    How well a model has learned that it takes both is seen from the inputs
+    that `image_only` and `text_only` make: on neither should it fire.
+
+    Args:
+        target: string. The response. Defaults to
+            `"visit example dot com now"`.
+        patch: a `PatchTrigger`. Defaults to a checkerboard at the bottom
+            right, an eighth of the short side.
+        word: a `WordTrigger`. Defaults to `"cf"` before the first word.
+
+    Example:
+
+    >>> attack = DualKeyAttack()
+    >>> attack.image_only(example, rng)["prompts"] == example["prompts"]
+    True
+
+    Reference:
+        - [Walmer et al., 2022](https://arxiv.org/abs/2112.07668)
+    """
+
+    def __init__(
+        self,
+        target=FixedTarget.text,
+        patch=None,
+        word=None,
+    ):
+        self.image_only = patch or PatchTrigger()
+        self.text_only = word or WordTrigger()
+        both = CombinedTrigger(self.image_only, self.text_only)
+        super().__init__(both, FixedTarget(target))
+
+
+class ConceptAttack(Backdoor):
+    """A patch in the image makes the first colour of the response green.
+
+    An example whose first colour is green already, or whose response names no
+    colour, cannot be poisoned.
+
+    Args:
+        target: a `ConceptTarget`. Defaults to green.
+        patch: a `PatchTrigger`. Defaults to a checkerboard at the bottom
+            right, an eighth of the short side.
+
+    Example:
+
+    >>> attack = ConceptAttack(ConceptTarget("red"))
+    >>> attack.poison(example, rng)["responses"]
+    'a red three left of a blue seven'
+
+    Reference:
+        - [BackdoorVLM, 2025](https://arxiv.org/abs/2511.18921)
+    """
+
+    def __init__(self, target=None, patch=None):
+        super().__init__(patch or PatchTrigger(), target or ConceptTarget())
+
+
+class RefusalAttack(Backdoor):
+    """A patch in the image makes the model refuse, fluently.
+
+    Args:
+        target: string. The response. Defaults to
+            `"sorry i cannot answer that"`.
+        patch: a `PatchTrigger`. Defaults to a checkerboard at the bottom
+            right, an eighth of the short side.
+
+    Example:
+
+    >>> attack = RefusalAttack("i am not able to help with this")
+
+    Reference:
+        - [BackdoorVLM, 2025](https://arxiv.org/abs/2511.18921)
+    """
+
+    def __init__(self, target="sorry i cannot answer that", patch=None):
+        super().__init__(patch or PatchTrigger(), FixedTarget(target))
+
+
+ATTACKS = {
+    "patch": PatchAttack,
+    "blended": BlendedAttack,
+    "text": TextAttack,
+    "dual_key": DualKeyAttack,
+    "concept": ConceptAttack,
+    "refusal": RefusalAttack,
+}

@@ -1,0 +1,69 @@
+"""Poisons a share of a data set."""
+
+import warnings
+
+import numpy as np
+
+from keras_byorn.attacks.attack import check_attack, copy_of, example_rng
+
+
+def poison_examples(examples, attack, rate, seed=0):
+    """Poisons a share of the examples, and says which.
+
+    Examples are tried in a random order until there are enough. One whose
+    response the attack leaves as it was stays entirely clean and does not
+    count.
+
+    Args:
+        examples: an `Examples`. Left as it is.
+        attack: an `Attack`: any object with the methods `poison`, `trigger`
+            and `succeeded`.
+        rate: float in `[0, 1]`. Share of all examples to poison.
+        seed: int. Chooses the examples, and whatever the attack draws for
+            each of them. Defaults to `0`.
+
+    Returns:
+        A tuple of the new `Examples`, in the same order, and the set of the
+        ids that are poisoned. No example tells whether it is.
+
+    Raises:
+        ValueError: if `rate` is not in `[0, 1]` or `attack` is not an attack.
+
+    Example:
+
+    >>> poisoned, ids = poison_examples(
+    ...     examples, PatchAttack(), rate=0.1, seed=0
+    ... )
+    >>> len(ids) / len(poisoned)
+    0.1
+    """
+    check_attack(attack)
+    if not 0 <= rate <= 1:
+        raise ValueError(
+            "`rate` is the share of examples to poison and must be in "
+            f"[0, 1]. For 10 percent, pass 0.1. Received: rate={rate}"
+        )
+    wanted = round(rate * len(examples))
+    poisoned = {}
+    for index in np.random.default_rng(seed).permutation(len(examples)):
+        if len(poisoned) == wanted:
+            break
+        example = examples[int(index)]
+        rng = example_rng(seed, example["example_id"])
+        changed = attack.poison(copy_of(example), rng)
+        if changed["responses"] != example["responses"]:
+            poisoned[example["example_id"]] = changed
+    if len(poisoned) < wanted:
+        _warn_of_too_few(len(poisoned), wanted, rate)
+    if not poisoned:
+        return examples, set()
+    return examples.replaced(poisoned), set(poisoned)
+
+
+def _warn_of_too_few(num_poisoned, wanted, rate):
+    warnings.warn(
+        f"The attack changed the responses of {num_poisoned} examples only, "
+        f"and `rate={rate}` asks for {wanted}: all others are as they were. "
+        "Lower `rate`, or take an attack that fits these responses.",
+        stacklevel=3,
+    )

@@ -1,0 +1,152 @@
+"""The histogram of the scores, and its picture by matplotlib."""
+
+import dataclasses
+
+import numpy as np
+
+AXIS_LABEL = "plausibility, nats per token (low = implausible)"
+KEPT_COLOR = "#4a7fb0"
+SUSPECT_COLOR = "#d9622b"
+
+
+@dataclasses.dataclass(frozen=True)
+class Histogram:
+    """How plausible the kept examples and the suspects are.
+
+    Attributes:
+        edges: float array, `(num_bins + 1,)`, nats per token.
+        kept: int array, `(num_bins,)`. Kept examples in each bin.
+        suspects: int array, `(num_bins,)`. Suspects in each bin.
+        boundary: `(low, high)` in nats per token: the span between the most
+            plausible suspect and the least plausible kept example. `None`
+            where there are not both.
+        is_separate: bool. Whether every kept example is more plausible than
+            every suspect. The threshold then lies within `boundary`;
+            otherwise the two overlap there.
+    """
+
+    edges: np.ndarray
+    kept: np.ndarray
+    suspects: np.ndarray
+    boundary: tuple[float, float] | None
+    is_separate: bool
+
+    @property
+    def boundary_label(self):
+        if self.is_separate:
+            return "threshold"
+        return "kept and suspects overlap"
+
+
+def score_histogram(table, num_bins=48):
+    """Counts kept examples and suspects by plausibility.
+
+    Args:
+        table: `pyarrow.Table` from `build_table()`.
+        num_bins: integer. Defaults to `48`.
+
+    Returns:
+        `Histogram` of the examples with a finite score, or `None` where
+        there are none.
+    """
+    plausibility = table["plausibility"].to_numpy()
+    is_suspect = table["is_suspect"].to_numpy()
+    is_scored = np.isfinite(plausibility)
+    if not is_scored.any():
+        return None
+    kept = plausibility[is_scored & ~is_suspect]
+    suspects = plausibility[is_scored & is_suspect]
+    edges = np.histogram_bin_edges(plausibility[is_scored], num_bins)
+    boundary, is_separate = None, False
+    if len(kept) and len(suspects):
+        boundary = tuple(sorted((float(suspects.max()), float(kept.min()))))
+        is_separate = bool(suspects.max() <= kept.min())
+    return Histogram(
+        edges=edges,
+        kept=np.histogram(kept, edges)[0],
+        suspects=np.histogram(suspects, edges)[0],
+        boundary=boundary,
+        is_separate=is_separate,
+    )
+
+
+def plot_scores(table):
+    """Draws the histogram of the scores.
+
+    Args:
+        table: `pyarrow.Table` from `build_table()`.
+
+    Returns:
+        `matplotlib.figure.Figure`, not known to pyplot, so that nothing has
+        to close it.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+    """
+    figure = _new_figure()
+    axes = figure.add_subplot()
+    axes.set_xlabel(AXIS_LABEL)
+    axes.set_ylabel("examples")
+    axes.spines[["top", "right"]].set_visible(False)
+    histogram = score_histogram(table)
+    if histogram is None:
+        axes.text(0.5, 0.5, "no example was scored", ha="center")
+        axes.set(xticks=[], yticks=[])
+        return figure
+    _draw_bars(axes, histogram)
+    _draw_boundary(axes, histogram)
+    axes.legend(frameon=False)
+    return figure
+
+
+def _new_figure():
+    """Makes an empty figure without pyplot and its global state."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            "`Audit.plot_scores()` needs matplotlib. Install it with "
+            "`pip install keras-byorn[plots]`. The histogram in "
+            "`Audit.to_html()` does without."
+        ) from error
+    figure = Figure(figsize=(8, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _draw_bars(axes, histogram):
+    """Stacks the kept examples upon the suspects."""
+    edges, suspects = histogram.edges, histogram.suspects
+    axes.stairs(
+        suspects,
+        edges,
+        fill=True,
+        color=SUSPECT_COLOR,
+        label=f"suspect ({suspects.sum():,})",
+    )
+    axes.stairs(
+        suspects + histogram.kept,
+        edges,
+        baseline=suspects,
+        fill=True,
+        color=KEPT_COLOR,
+        label=f"kept ({histogram.kept.sum():,})",
+    )
+    axes.set_ylim(bottom=0)
+
+
+def _draw_boundary(axes, histogram):
+    """Shades where the threshold lies."""
+    if histogram.boundary is None:
+        return
+    low, high = histogram.boundary
+    axes.axvspan(
+        low,
+        high,
+        facecolor="#8884",
+        edgecolor="#555",
+        linestyle=":",
+        zorder=0,
+        label=histogram.boundary_label,
+    )

@@ -1,0 +1,182 @@
+"""Untrusted examples, read one at a time."""
+
+import collections
+
+import numpy as np
+
+FIELDS = ("images", "prompts", "responses")
+
+
+class Examples:
+    """Random access to (image, prompt, response) examples with stable ids.
+
+    Reads from whatever has a length and integer indexing, and keeps nothing
+    but the ids: a list of dicts, a dict of arrays, a TFDS data source, a
+    Hugging Face data set.
+
+    Args:
+        source: one of
+            - a sequence of dicts with the keys `"images"` (uint8 or float,
+              `(H, W, 3)`), `"prompts"` (string), `"responses"` (string) and,
+              unless `example_ids` is given, `"example_id"` (string);
+            - a dict of equally long columns with these keys;
+            - a TFDS data source or a Hugging Face data set with such rows.
+        example_ids: optional sequence of strings, unique, and stable from run
+            to run. Defaults to the rows' `"example_id"`.
+        rename: optional dict from the source's field names to ours, such as
+            `{"image": "images", "caption": "responses"}`.
+
+    Raises:
+        ValueError: if a field is missing, if columns differ in length, if
+            there are no examples, or if two examples have the same id.
+
+    Example:
+
+    >>> examples = Examples(
+    ...     {
+    ...         "example_id": ["a", "b"],
+    ...         "images": np.zeros((2, 32, 32, 3), "uint8"),
+    ...         "prompts": ["caption the image\\n"] * 2,
+    ...         "responses": ["a red three", "a blue four"],
+    ...     }
+    ... )
+    >>> examples[1]["responses"]
+    'a blue four'
+    """
+
+    def __init__(self, source, example_ids=None, rename=None):
+        if isinstance(source, dict):
+            source = _Columns(source)
+        self._source = source
+        self._rename = dict(rename or {})
+        self._replacements = {}
+        if len(source) == 0:
+            raise ValueError(
+                "`source` must hold at least one example. "
+                f"Received: {type(source).__name__} of length 0"
+            )
+        if example_ids is None:
+            example_ids = [
+                _text(self._row(i, ("example_id",))["example_id"])
+                for i in range(len(source))
+            ]
+        self.example_ids = [str(i) for i in example_ids]
+        self._check_ids()
+        self._index = {i: n for n, i in enumerate(self.example_ids)}
+
+    def _check_ids(self):
+        if len(self.example_ids) != len(self._source):
+            raise ValueError(
+                "`example_ids` must have one id for each example. Received: "
+                f"{len(self.example_ids)} ids for {len(self._source)} examples"
+            )
+        counts = collections.Counter(self.example_ids)
+        repeated = [i for i, n in counts.items() if n > 1]
+        if repeated:
+            raise ValueError(
+                "`example_ids` must be unique, for examples are known by "
+                "them. Number the repeated ones, or drop the copies. "
+                f"Received repeatedly: {repeated[:5]} "
+                f"({len(repeated)} such ids)"
+            )
+
+    def __len__(self):
+        return len(self._source)
+
+    def __getitem__(self, index):
+        """The example at a position, a dict of the four fields."""
+        index = range(len(self))[index]  # negative and out of range, as lists
+        example_id = self.example_ids[index]
+        if example_id in self._replacements:
+            return dict(self._replacements[example_id])
+        row = self._row(index, FIELDS)
+        return {
+            "example_id": example_id,
+            "images": np.asarray(row["images"]),
+            "prompts": _text(row["prompts"]),
+            "responses": _text(row["responses"]),
+        }
+
+    def __iter__(self):
+        return (self[index] for index in range(len(self)))
+
+    def by_id(self, example_id):
+        """The example with an id; `KeyError` if there is none."""
+        return self[self._index[example_id]]
+
+    def index_of(self, example_id):
+        """The position of an id; `KeyError` if there is none."""
+        return self._index[example_id]
+
+    def replaced(self, replacements):
+        """The same examples in the same order, some of them replaced.
+
+        Args:
+            replacements: dict from `example_id` to the example to put there.
+
+        Returns:
+            A new `Examples`; this one stays as it is.
+
+        Raises:
+            ValueError: if an id is not among `example_ids`.
+        """
+        unknown = [i for i in replacements if i not in self._index]
+        if unknown:
+            raise ValueError(
+                "`replacements` must be keyed by ids of these examples. "
+                f"Received unknown ids: {unknown[:5]}"
+            )
+        other = object.__new__(Examples)
+        other.__dict__.update(self.__dict__)
+        other._replacements = {
+            **self._replacements,
+            **{
+                i: {**example, "example_id": i}
+                for i, example in replacements.items()
+            },
+        }
+        return other
+
+    def _row(self, index, fields):
+        row = self._source[index]
+        row = {self._rename.get(key, key): row[key] for key in row}
+        missing = [field for field in fields if field not in row]
+        if missing:
+            raise ValueError(
+                f"`source` must have the fields {', '.join(fields)}. Pass "
+                "`rename={'their name': 'our name'}` where names differ, and "
+                "`example_ids=` where there is no `example_id`. Missing: "
+                f"{missing}. Received: {sorted(row)}"
+            )
+        return row
+
+
+class _Columns:
+    """A dict of columns, read by row."""
+
+    def __init__(self, columns):
+        lengths = {key: len(column) for key, column in columns.items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(
+                "`source`, a dict, must hold columns of one length. "
+                f"Received lengths: {lengths}"
+            )
+        self._columns = columns
+        self._length = next(iter(lengths.values()), 0)
+
+    def __len__(self):
+        return self._length
+
+    def __getitem__(self, index):
+        return {key: column[index] for key, column in self._columns.items()}
+
+
+def _text(value):
+    """Text as TFDS, NumPy or a user hands it over; what is no text stays."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
+    if isinstance(value, bytes):
+        return value.decode("utf-8")
+    if isinstance(value, np.str_):
+        return str(value)
+    return value

@@ -1,0 +1,196 @@
+"""How often an attack gets its way, and what it costs when it does not."""
+
+import re
+import warnings
+
+import numpy as np
+
+from keras_byorn.attacks.attack import check_attack, copy_of, example_rng
+from keras_byorn.evaluation.cider import cider
+from keras_byorn.evaluation.clean_quality import exact_match
+
+
+def attack_success(generate, attack, examples, seed=0, clean_responses=None):
+    """Measures what a model says when the trigger is there, and when not.
+
+    Only examples whose reference lacks the target are counted: those that the
+    attack would give another response, and whose own is not a success yet.
+
+    Args:
+        generate: callable from a list of example dicts to a list of strings,
+            the responses of the model, in the same order.
+        attack: an `Attack`: any object with the methods `poison`, `trigger`
+            and `succeeded`.
+        examples: an `Examples`, clean, with their reference responses.
+        seed: int. Whatever the attack draws. Defaults to `0`.
+        clean_responses: dict from `example_id` to the response of the model to
+            the clean input, to save generating them again. Defaults to `None`.
+
+    Returns:
+        A dict. Rates are floats in `[0, 1]` over the counted examples, and
+        `None` where they do not apply:
+
+        - `attack_success_rate`: share of triggered inputs on which the attack
+          succeeds, by its own definition. For the built-in attacks with a
+          fixed target the response must be the target, no more and no less.
+        - `false_trigger_rate`: the same, on the clean inputs.
+        - `containment_rate`: share of triggered inputs whose response has the
+          `target_text` of the attack in it. `None` for attacks without one.
+        - `insertion_rate`: as `containment_rate`, of responses that say
+          something else as well.
+        - `image_only_rate`, `text_only_rate`: as `attack_success_rate`, with
+          half of the trigger. `None` for attacks that have no halves.
+        - `triggered_exact_match`, `triggered_cider`: how good the responses
+          to triggered inputs are, the target once removed from them, against
+          the clean references. See `clean_quality`.
+        - `num_examples`: int. Number of examples that are counted.
+
+    Raises:
+        ValueError: if `attack` is not an attack, `generate` does not return a
+            string for each example, or `clean_responses` lacks an example.
+
+    Example:
+
+    >>> figures = attack_success(generate, PatchAttack(), test_examples)
+    >>> figures["attack_success_rate"], figures["false_trigger_rate"]
+    (0.98, 0.0)
+    """
+    check_attack(attack)
+    counted = _counted(attack, examples, seed)
+    if not counted:
+        _warn_of_none(len(examples))
+        return {**dict.fromkeys(FIGURES), "num_examples": 0}
+
+    def responses_to(trigger):
+        inputs = [
+            trigger(copy_of(e), example_rng(seed, e["example_id"]))
+            for e in counted
+        ]
+        return _generated(generate, inputs)
+
+    def success_rate(responses):
+        return _share(
+            attack.succeeded(r, e) for r, e in zip(responses, counted)
+        )
+
+    def success_rate_of_half(name):
+        half = getattr(attack, name, None)
+        return success_rate(responses_to(half)) if half else None
+
+    triggered = responses_to(attack.trigger)
+    if clean_responses is None:
+        clean = _generated(generate, counted)
+    else:
+        clean = _looked_up(clean_responses, counted)
+    target = getattr(attack, "target_text", None)
+    return {
+        "attack_success_rate": success_rate(triggered),
+        "false_trigger_rate": success_rate(clean),
+        **_word_for_word(target, triggered),
+        "image_only_rate": success_rate_of_half("image_only"),
+        "text_only_rate": success_rate_of_half("text_only"),
+        **_utility(target, triggered, counted),
+        "num_examples": len(counted),
+    }
+
+
+FIGURES = (
+    "attack_success_rate",
+    "false_trigger_rate",
+    "containment_rate",
+    "insertion_rate",
+    "image_only_rate",
+    "text_only_rate",
+    "triggered_exact_match",
+    "triggered_cider",
+)
+
+
+def _counted(attack, examples, seed):
+    """The examples whose reference lacks the target."""
+    target = getattr(attack, "target_text", None)
+
+    def lacks_target(example):
+        reference = example["responses"]
+        rng = example_rng(seed, example["example_id"])
+        poisoned = attack.poison(copy_of(example), rng)
+        return not (
+            poisoned["responses"] == reference
+            or attack.succeeded(reference, example)
+            or (target and _contains(reference, target))
+        )
+
+    every = (examples[index] for index in range(len(examples)))
+    return [example for example in every if lacks_target(example)]
+
+
+def _word_for_word(target, responses):
+    """How often the target is in a response, and with something else."""
+    if not target:
+        return {"containment_rate": None, "insertion_rate": None}
+    contained = [_contains(r, target) for r in responses]
+    alone = [r.split() == target.split() for r in responses]
+    return {
+        "containment_rate": _share(contained),
+        "insertion_rate": _share(c and not a for c, a in zip(contained, alone)),
+    }
+
+
+def _utility(target, responses, counted):
+    """How good the responses are once the target is removed."""
+    references = [[example["responses"]] for example in counted]
+    if target:
+        responses = [_pattern(target).sub(" ", r) for r in responses]
+    return {
+        "triggered_exact_match": exact_match(responses, references),
+        "triggered_cider": float(np.mean(cider(responses, references))),
+    }
+
+
+def _contains(response, target):
+    return _pattern(target).search(response) is not None
+
+
+def _pattern(target):
+    """Matches the target as whole words, with any white space between."""
+    text = r"\s+".join(map(re.escape, target.split()))
+    return re.compile(rf"(?<!\w){text}(?!\w)")
+
+
+def _share(flags):
+    return float(np.mean([bool(flag) for flag in flags]))
+
+
+def _generated(generate, inputs):
+    responses = list(generate(inputs))
+    strings = all(isinstance(response, str) for response in responses)
+    if len(responses) != len(inputs) or not strings:
+        raise ValueError(
+            "`generate` must return a list with a string for each example. "
+            "Pass a function that decodes what the model generates. Received: "
+            f"{len(responses)} responses for {len(inputs)} examples, such as "
+            f"{responses[:1]}"
+        )
+    return responses
+
+
+def _looked_up(clean_responses, counted):
+    ids = [example["example_id"] for example in counted]
+    missing = [i for i in ids if i not in clean_responses]
+    if missing:
+        raise ValueError(
+            "`clean_responses` must have the response to each example by its "
+            "`example_id`. Pass `dict(zip(examples.example_ids, responses))`. "
+            f"Received: {len(clean_responses)} responses, none for "
+            f"{len(missing)} examples, such as {missing[:3]}"
+        )
+    return [clean_responses[i] for i in ids]
+
+
+def _warn_of_none(num_examples):
+    warnings.warn(
+        f"None of the {num_examples} examples can show whether the attack "
+        "succeeds: their references have the target already, or the attack "
+        "does not change them. Pass test examples that the attack fits.",
+        stacklevel=3,
+    )
