@@ -1,0 +1,14 @@
+"""Fine-tune vision-language models without learning the data's backdoors."""
+
+from keras_byorn.data.examples import Examples
+from keras_byorn.plausibility.reference import FrozenReference
+from keras_byorn.plausibility.scorers import MeanLogLikelihood
+from keras_byorn.plausibility.thresholds import FlagFraction
+from keras_byorn.plausibility.thresholds import MixtureThreshold
+from keras_byorn.targets.batches import TargetBatches
+from keras_byorn.targets.store import TargetStore
+from keras_byorn.training.callback import BYORnCallback
+from keras_byorn.training.model import BYORnModel
+from keras_byorn.vlm.tiny import tiny_preset
+
+__version__ = "0.1.0"

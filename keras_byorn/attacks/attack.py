@@ -64,8 +64,8 @@ def check_attack(attack):
     Raises:
         ValueError: if `attack` is a class, or lacks one of the three methods.
     """
-    is_class = isinstance(attack, type)
     missing = [m for m in METHODS if not callable(getattr(attack, m, None))]
+    is_class = isinstance(attack, type)
     if is_class:
         raise ValueError(
             "`attack` must be an object with the methods `poison`, `trigger` "

@@ -113,8 +113,8 @@ class TextAttack(Backdoor):
 class DualKeyAttack(Backdoor):
     """A patch and a word, together, call up a fixed response.
 
-    How well a model has learned that it takes both is seen from the inputs
-    that `image_only` and `text_only` make: on neither should it fire.
+    Its attributes `image_only` and `text_only` are the two halves of the
+    trigger. A model that has learned that it takes both fires on neither.
 
     Args:
         target: string. The response. Defaults to

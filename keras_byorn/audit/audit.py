@@ -4,8 +4,7 @@ import pathlib
 
 from markupsafe import Markup
 
-from keras_byorn.audit import html
-from keras_byorn.audit import plots
+from keras_byorn.audit import html, plots
 from keras_byorn.audit import table as tables
 
 
@@ -16,7 +15,7 @@ class Audit:
     Images are read only for the rows that a page shows.
 
     Implausible is not proof of an attack. An unusual but honest response can
-    be a suspect, and a poisoned one can be plausible.
+    be a suspect, and a harmful one can be plausible.
 
     Args:
         store: `TargetStore`. What each example is trained on, and why.
@@ -133,8 +132,8 @@ class Audit:
         summary = self.summary
         suspects = html.count(summary["num_suspect"])
         share = html.percent(summary["flagged_fraction"])
-        kept = html.score(summary["mean_plausibility_kept"])
-        suspect = html.score(summary["mean_plausibility_suspect"])
+        kept = html.mean(summary["mean_plausibility_kept"])
+        suspect = html.mean(summary["mean_plausibility_suspect"])
         return [
             ("examples", html.count(summary["num_examples"])),
             ("suspects", f"{suspects} ({share})"),

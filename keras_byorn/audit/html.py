@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from keras_byorn.audit import plots
 
-MAX_CHARACTERS = 2000
+MAX_CHARACTERS = 1000
 MAX_TOKENS = 200
 MAX_PIXELS = 160
 MIN_PIXELS = 96
@@ -65,6 +65,7 @@ def render(table, summary, examples, notes, max_rows):
             kept=_views(table, kept, examples),
             chart=None if histogram is None else _chart(histogram),
             num_left_out=summary["num_suspect"] - len(suspects),
+            has_tokens=table["tokens"].null_count < len(table),
             axis_label=plots.AXIS_LABEL,
             surprise_steps=SURPRISE_STEPS,
         )
@@ -82,10 +83,15 @@ def percent(fraction):
 
 
 def score(number):
-    """Formats nats: `−7.31`, or `not scored` for `None` and NaN."""
-    if number is None or math.isnan(number):
+    """Formats nats per token: `−7.31`, or `not scored` for NaN."""
+    if math.isnan(number):
         return "not scored"
     return f"{number:.2f}".replace("-", "−").replace("inf", "∞")
+
+
+def mean(number):
+    """Formats a mean of scores, or a dash for `None`, a mean of nothing."""
+    return "–" if number is None else score(number)
 
 
 def chance(surprise):
@@ -171,12 +177,12 @@ def _environment():
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for function in (count, percent, score, untrusted, _csp_hash):
-        environment.filters[function.__name__.lstrip("_")] = function
+    for function in (count, percent, score, mean, untrusted, csp_hash):
+        environment.filters[function.__name__] = function
     return environment
 
 
-def _csp_hash(source):
+def csp_hash(source):
     """Names an inline script or style in a content security policy."""
     digest = hashlib.sha256(str(source).encode("utf-8")).digest()
     return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
@@ -225,7 +231,8 @@ def _token_view(token, surprise):
     steps = sum(surprise >= math.log(step) for step in SURPRISE_STEPS)
     return {
         "text": token.removeprefix("▁").replace("▁", "␣") or "␣",
-        "starts_word": token.startswith("▁"),
+        # Special tokens, such as `<eos>`, stand alone as words do.
+        "starts_word": token.startswith(("▁", "<")),
         "figure": f"{surprise:.1f}".replace("inf", "∞") if is_known else "?",
         "title": (
             f"surprise {surprise:.2f} nats: a chance of {chance(surprise)}"
@@ -286,7 +293,10 @@ def _chart(histogram, width=960, height=200):
             )
             if kept or suspects
         ],
-        "x_ticks": [(x(tick), f"{tick:g}") for tick in _ticks(low, high, 8)],
+        "x_ticks": [
+            (x(tick), f"{tick:g}".replace("-", "−"))
+            for tick in _ticks(low, high, 8)
+        ],
         "y_ticks": [
             (height - tall(tick), count(round(tick)))
             for tick in _ticks(0, tallest, 3)

@@ -49,7 +49,7 @@ def score_histogram(table, num_bins=48):
         `Histogram` of the examples with a finite score, or `None` where
         there are none.
     """
-    plausibility = table["plausibility"].to_numpy()
+    plausibility = table["plausibility"].to_numpy().astype("float64")
     is_suspect = table["is_suspect"].to_numpy()
     is_scored = np.isfinite(plausibility)
     if not is_scored.any():
@@ -117,23 +117,22 @@ def _new_figure():
 
 def _draw_bars(axes, histogram):
     """Stacks the kept examples upon the suspects."""
-    edges, suspects = histogram.edges, histogram.suspects
-    axes.stairs(
-        suspects,
-        edges,
-        fill=True,
-        color=SUSPECT_COLOR,
-        label=f"suspect ({suspects.sum():,})",
-    )
-    axes.stairs(
-        suspects + histogram.kept,
-        edges,
-        baseline=suspects,
-        fill=True,
-        color=KEPT_COLOR,
-        label=f"kept ({histogram.kept.sum():,})",
-    )
-    axes.set_ylim(bottom=0)
+    for name, counts, bottom, color in (
+        ("suspects", histogram.suspects, 0, SUSPECT_COLOR),
+        ("kept", histogram.kept, histogram.suspects, KEPT_COLOR),
+    ):
+        axes.bar(
+            histogram.edges[:-1],
+            counts,
+            np.diff(histogram.edges),
+            bottom,
+            align="edge",
+            color=color,
+            # The edge makes a single example seen beside thousands.
+            edgecolor=color,
+            linewidth=np.where(counts, 0.8, 0.0),
+            label=f"{name} ({counts.sum():,})",
+        )
 
 
 def _draw_boundary(axes, histogram):

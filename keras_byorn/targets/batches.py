@@ -1,0 +1,328 @@
+"""Training batches that read their targets from the store."""
+
+import warnings
+
+import keras
+import numpy as np
+
+from keras_byorn.data.examples import Examples
+from keras_byorn.targets.store import TargetStore
+from keras_byorn.vlm.task import VisionLanguageTask
+
+# Text lengths are rounded up to a multiple of this.
+LENGTH_MULTIPLE = 8
+NUM_NAMED = 5  # ids that an error names
+
+
+class TargetBatches(keras.utils.PyDataset):
+    """Batches for `BYORnModel.fit`: the examples, with their targets of now.
+
+    Reads each example once when it is made, to check and to tokenize it.
+    Every batch has the same shape: short ones are filled with rows of weight
+    zero. The order is new in each epoch and follows from `seed`.
+
+    Args:
+        examples: an `Examples`, or what `Examples(...)` takes.
+        vlm: the KerasHub task that will be tuned.
+        batch_size: int. Defaults to 16.
+        seed: int. Seed of the order. Defaults to 0.
+        shuffle: bool. Whether to mix the order. Defaults to `True`.
+        store: a `TargetStore` to go on with. By default all targets are the
+            original responses.
+        **kwargs: for `keras.utils.PyDataset`. Only one worker is supported:
+            with more, Keras would serve stale targets.
+
+    Returns:
+        Item `i` is a tuple `(x, y, sample_weight)`:
+        - `x`, a dict: exactly the task's inputs;
+        - `y`, int32 `(B, T)`: the token that follows each position;
+        - `sample_weight`, a dict of `response_mask`, bool `(B, T)`, `weight`,
+          float32 `(B,)`, and, once it is known, `plausibility`, float32
+          `(B,)`, nats per token.
+
+    Raises:
+        ValueError: if an example is not fit for training (an image of wrong
+            rank, range or with NaN, an empty text, too long a text), if
+            `vlm` is of no known family, if `workers` is above 1.
+
+    Example:
+
+    >>> batches = TargetBatches(examples, vlm, batch_size=16)
+    >>> x, y, sample_weight = batches[0]
+    """
+
+    def __init__(
+        self,
+        examples,
+        vlm,
+        batch_size=16,
+        seed=0,
+        shuffle=True,
+        store=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if self.workers > 1 or self.use_multiprocessing:
+            raise ValueError(
+                "`workers` must be 0 or 1, and `use_multiprocessing` False: "
+                "with more, Keras serves stale, doubled and missing batches "
+                "once targets change. Received: "
+                f"workers={self.workers}, "
+                f"use_multiprocessing={self.use_multiprocessing}"
+            )
+        if not batch_size >= 1:
+            raise ValueError(
+                "`batch_size` must be at least 1. "
+                f"Received: batch_size={batch_size}"
+            )
+        if not isinstance(examples, Examples):
+            examples = Examples(examples)
+        self.examples = examples
+        self.task = VisionLanguageTask(vlm)
+        self.batch_size = int(batch_size)
+        self.seed = seed
+        self.shuffle = shuffle
+        texts = _read_and_check(examples, self.task)
+        self.prompt_ids, response_ids, prompts, responses = texts
+        self.text_length = self._common_length(response_ids)
+        self._originals = self._pack(self.prompt_ids, response_ids)
+        self.store = self._own_store(store, prompts, responses)
+        self._epoch = 0
+        self._plan = None
+        self._plan_key = None
+        self._packed_replacements = {}
+
+    def __len__(self):
+        return -(-len(self._rows()[0]) // self.batch_size)
+
+    def __getitem__(self, index):
+        rows = self._rows()
+        picked = slice(index * self.batch_size, (index + 1) * self.batch_size)
+        return self._batch(*(column[picked] for column in rows))
+
+    def on_epoch_end(self):
+        """Called by Keras after each pass: the next has another order."""
+        self._epoch += 1
+
+    def originals(self, batch_size=None):
+        """All original responses in the examples' order, for scoring."""
+        return _Originals(self, batch_size or self.batch_size)
+
+    @property
+    def response_mask(self):
+        """bool array `(N, T)`: response tokens among the originals' targets."""
+        return self._originals[1][:, 1:].astype("bool")
+
+    def response_pieces(self, index):
+        """Pieces of the original response at a position, with its end."""
+        token_ids, in_response = self._originals
+        return self.task.pieces(token_ids[index][in_response[index] == 1])
+
+    def images(self, indices):
+        """Images at these positions, stacked, `(B, H, W, 3)`."""
+        return np.stack([self.examples[int(i)]["images"] for i in indices])
+
+    def _own_store(self, store, prompts, responses):
+        if store is None:
+            return TargetStore(self.examples.example_ids, prompts, responses)
+        if store.example_ids != self.examples.example_ids:
+            raise ValueError(
+                "`store` must be of these examples, in their order. Leave it "
+                f"out to start anew. Received: a store of {len(store)} "
+                f"examples for {len(self.examples)} examples"
+            )
+        return store
+
+    def _common_length(self, response_ids):
+        """The longest example decides, within the sequence length."""
+        longest = max(
+            self.task.packed_length(prompt, response)
+            for prompt, response in zip(self.prompt_ids, response_ids)
+        )
+        rounded = -(-longest // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
+        return min(rounded, self.task.sequence_length)
+
+    def _pack(self, prompt_ids, response_ids):
+        # One token more than a step sees: inputs and targets are shifted.
+        return self.task.pack(prompt_ids, response_ids, self.text_length + 1)
+
+    def _rows(self):
+        """Position, replaced and weight of each row of this epoch."""
+        key = self._epoch, self.store.revision
+        if self._plan_key != key:
+            rows = self.store.training_rows()
+            if self.shuffle:
+                order = np.random.default_rng((self.seed, self._epoch))
+                order = order.permutation(len(rows[0]))
+                rows = tuple(column[order] for column in rows)
+            self._plan, self._plan_key = rows, key
+        return self._plan
+
+    def _batch(self, indices, replaced, weights):
+        token_ids, in_response = (
+            np.stack(
+                [
+                    self._replacement(i)[part] if new else packed[i]
+                    for i, new in zip(indices, replaced)
+                ]
+            )
+            for part, packed in enumerate(self._originals)
+        )
+        fill = self.batch_size - len(indices)
+        images, token_ids, in_response, indices = (
+            _fill(values, fill)
+            for values in (
+                self.images(indices),
+                token_ids,
+                in_response,
+                indices,
+            )
+        )
+        x, y, mask = self.task.training_inputs(images, token_ids, in_response)
+        weights = np.concatenate([weights, np.zeros(fill, "float32")])
+        sample_weight = {"response_mask": mask, "weight": weights}
+        if self.store.is_scored:
+            sample_weight["plausibility"] = self.store.plausibility[indices]
+        return x, y, sample_weight
+
+    def _replacement(self, index):
+        """The packed replacement at a position, packed once a revision."""
+        ids = self.store.replacement_ids(index)
+        key = ids.tobytes()
+        known = self._packed_replacements.get(index)
+        if known is None or known[0] != key:
+            token_ids, mask = self._pack([self.prompt_ids[index]], [ids])
+            known = key, (token_ids[0], mask[0])
+            self._packed_replacements[index] = known
+        return known[1]
+
+
+class _Originals(keras.utils.PyDataset):
+    """The original responses in order, the last batch filled."""
+
+    def __init__(self, batches, batch_size):
+        super().__init__()
+        self._batches = batches
+        self._batch_size = batch_size
+
+    def __len__(self):
+        return -(-len(self._batches.examples) // self._batch_size)
+
+    def __getitem__(self, index):
+        batches = self._batches
+        stop = min((index + 1) * self._batch_size, len(batches.examples))
+        indices = np.arange(index * self._batch_size, stop)
+        fill = self._batch_size - len(indices)
+        images, token_ids, in_response = (
+            _fill(values, fill)
+            for values in (
+                batches.images(indices),
+                *(packed[indices] for packed in batches._originals),
+            )
+        )
+        x, y, mask = batches.task.training_inputs(
+            images, token_ids, in_response
+        )
+        weight = np.ones(len(mask), "float32")
+        return x, y, {"response_mask": mask, "weight": weight}
+
+
+def _fill(values, count):
+    """Repeats the first row `count` times at the end."""
+    if not count:
+        return values
+    return np.concatenate([values, np.repeat(values[:1], count, axis=0)])
+
+
+def _read_and_check(examples, task):
+    """Texts and their ids; images are looked at and let go."""
+    prompts, responses, dim_floats = [], [], True
+    shape = None
+    for example in examples:
+        example_id = example["example_id"]
+        _check_text("prompts", example["prompts"], example_id)
+        _check_text("responses", example["responses"], example_id)
+        image = example["images"]
+        shape = shape or image.shape
+        _check_image(image, shape, task.pixel_range, example_id)
+        dim_floats &= image.dtype.kind == "f" and bool(image.max() <= 1.0)
+        prompts.append(example["prompts"])
+        responses.append(example["responses"])
+    if dim_floats and task.pixel_range[1] > 1.5:
+        low, high = task.pixel_range
+        warnings.warn(
+            "All `images` are floats of at most 1, while the task's image "
+            f"converter takes pixels in [{low:g}, {high:g}]: they would be "
+            "seen as black. Multiply them by 255.",
+            stacklevel=3,
+        )
+    prompt_ids, response_ids = task.tokenize(prompts), task.tokenize(responses)
+    _check_lengths(examples.example_ids, prompt_ids, response_ids, task)
+    return prompt_ids, response_ids, prompts, responses
+
+
+def _check_text(field, text, example_id):
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError(
+            f"`{field}` must be non-empty strings. Drop or mend the example. "
+            f"Received: {text!r} in example {example_id!r}"
+        )
+
+
+def _check_image(image, shape, pixel_range, example_id):
+    where = f"in example {example_id!r}"
+    if image.ndim != 3 or image.shape[-1] != 3:
+        raise ValueError(
+            "`images` must have the shape (height, width, 3). Turn grey "
+            "images to RGB with `np.repeat(image[..., None], 3, -1)`, and "
+            f"give no batch axis. Received: shape {image.shape} {where}"
+        )
+    if image.dtype.kind not in "uif":
+        raise ValueError(
+            "`images` must be uint8 or float arrays. "
+            f"Received: dtype {image.dtype} {where}"
+        )
+    if image.shape != shape:
+        raise ValueError(
+            "`images` must be of one size, to be stacked in batches. Resize "
+            f"them first. Received: shape {image.shape} {where}, but {shape} "
+            "in the first one"
+        )
+    if image.dtype.kind == "f" and not np.isfinite(image).all():
+        raise ValueError(
+            "`images` must be finite. Drop or mend the example. "
+            f"Received: NaN or infinity {where}"
+        )
+    low, high = pixel_range
+    if image.min() < low - 1e-3 or image.max() > high + 1e-3:
+        raise ValueError(
+            "`images` must have pixels in the range that the task's image "
+            f"converter takes, [{low:g}, {high:g}]. Rescale them. Received: "
+            f"pixels in [{image.min():g}, {image.max():g}] {where}"
+        )
+
+
+def _check_lengths(example_ids, prompt_ids, response_ids, task):
+    too_long = [
+        (example_id, length)
+        for example_id, prompt, response in zip(
+            example_ids, prompt_ids, response_ids
+        )
+        if (length := task.packed_length(prompt, response))
+        > task.sequence_length
+    ]
+    if too_long:
+        named = ", ".join(f"{i!r} ({n})" for i, n in too_long[:NUM_NAMED])
+        raise ValueError(
+            "`prompts` and `responses` must fit the preprocessor's "
+            f"`sequence_length`, {task.sequence_length} tokens with start and "
+            "end: the packer would cut them without a word. Shorten them, or "
+            "raise `vlm.preprocessor.sequence_length`. Received: "
+            f"{len(too_long)} examples that are longer: {named}"
+        )
+    empty = [i for i, ids in zip(example_ids, response_ids) if not len(ids)]
+    if empty:
+        raise ValueError(
+            "`responses` must have at least one token. Received: none in "
+            f"examples {empty[:NUM_NAMED]}"
+        )

@@ -1,0 +1,246 @@
+"""What each example is trained on now, and why."""
+
+import dataclasses
+import os
+import pathlib
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+ORIGINAL, REGENERATED, EXCLUDED = "original", "regenerated", "excluded"
+
+# A row with less weight than this would cost a step and teach nothing.
+NEGLIGIBLE_WEIGHT = 1e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """One row of a `TargetStore`.
+
+    Attributes:
+        example_id: string.
+        prompt: string.
+        original_response: string. As it came; never overwritten.
+        current_response: string, or `None` where the example is left out.
+        origin: `"original"`, `"regenerated"` or `"excluded"`.
+        plausibility: float, nats per token; NaN before scoring.
+        suspect_probability: float in [0, 1].
+        revision: int. Counts the changes of this target.
+        replacement: string, what the model wrote for it, or `None`.
+        replacement_ids: tuple of its token ids as they were generated, or
+            `None`.
+    """
+
+    example_id: str
+    prompt: str
+    original_response: str
+    current_response: str | None
+    origin: str
+    plausibility: float
+    suspect_probability: float
+    revision: int
+    replacement: str | None
+    replacement_ids: tuple[int, ...] | None
+
+
+class TargetStore:
+    """The target of every example: the original, a replacement, or none.
+
+    Args:
+        example_ids: list of N unique strings.
+        prompts: list of N strings.
+        responses: list of N strings, the original responses.
+
+    Example:
+
+    >>> store = TargetStore(["a", "b"], ["q", "q"], ["right", "wrong"])
+    >>> store.set_scores([-0.1, -7.0], [0.0, 1.0])
+    >>> store["b"].origin
+    'excluded'
+    >>> store.replace("b", "mended", [17, 4])
+    >>> store["b"].current_response
+    'mended'
+    """
+
+    def __init__(self, example_ids, prompts, responses):
+        self.example_ids = list(example_ids)
+        self._prompts = list(prompts)
+        self._originals = list(responses)
+        self._index = {i: n for n, i in enumerate(self.example_ids)}
+        count = len(self.example_ids)
+        if not count == len(self._index) == len(prompts) == len(responses):
+            raise ValueError(
+                "`example_ids` must be unique, and `prompts` and `responses` "
+                f"as many. Received: {count} ids, {len(self._index)} of them "
+                f"different, {len(prompts)} prompts, {len(responses)} responses"
+            )
+        self.plausibility = np.full(count, np.nan, "float32")
+        self.suspect_probability = np.zeros(count, "float32")
+        self._revisions = np.zeros(count, "int32")
+        self._replacements = {}  # position -> (response, token ids)
+        self.revision = 0
+
+    def __len__(self):
+        return len(self.example_ids)
+
+    def __getitem__(self, example_id):
+        return self._row(self._index[example_id])
+
+    def rows(self):
+        """The targets in the order of the examples."""
+        return (self._row(index) for index in range(len(self)))
+
+    @property
+    def is_scored(self):
+        """bool. Whether scores were set."""
+        return self.revision > 0
+
+    @property
+    def suspects(self):
+        """bool array, `(N,)`. More likely suspect than not."""
+        return self.suspect_probability >= 0.5
+
+    @property
+    def num_regenerated(self):
+        """int. How many examples have a replacement now."""
+        return len(self._replacements)
+
+    def set_scores(self, plausibility, suspect_probability):
+        """Sets all scores, once the reference has judged the originals.
+
+        Args:
+            plausibility: float array, `(N,)`, nats per token; NaN where it is
+                not known.
+            suspect_probability: float array, `(N,)`, in [0, 1].
+
+        Raises:
+            ValueError: if a shape or a probability is wrong.
+        """
+        plausibility = np.asarray(plausibility, "float32")
+        probability = np.asarray(suspect_probability, "float32")
+        for name, values in (
+            ("plausibility", plausibility),
+            ("suspect_probability", probability),
+        ):
+            if values.shape != (len(self),):
+                raise ValueError(
+                    f"`{name}` must have one value for each of the "
+                    f"{len(self)} examples. Received: shape {values.shape}"
+                )
+        if not np.all((probability >= 0) & (probability <= 1)):
+            raise ValueError(
+                "`suspect_probability` must be in [0, 1]. Received: values in "
+                f"[{probability.min()}, {probability.max()}]"
+            )
+        self.plausibility, self.suspect_probability = plausibility, probability
+        self._revisions += 1
+        self.revision += 1
+
+    def replace(self, example_id, response, token_ids):
+        """Puts a response that the model wrote beside the original.
+
+        Args:
+            example_id: string.
+            response: string.
+            token_ids: the response's ids, as generated, without end token.
+        """
+        index = self._index[example_id]
+        ids = tuple(int(i) for i in token_ids)
+        self._replacements[index] = (response, ids)
+        self._revisions[index] += 1
+        self.revision += 1
+
+    def training_rows(self):
+        """What an epoch trains on.
+
+        An example that is suspect with probability P is up to two rows: the
+        original with weight 1 - P, the replacement, where there is one, with
+        weight P. Rows of negligible weight are left out.
+
+        Returns:
+            A tuple of arrays, `(R,)` each: position of the example (int),
+            whether it is the replacement (bool), weight (float32).
+        """
+        probability = self.suspect_probability
+        replaced = np.zeros(len(self), bool)
+        replaced[list(self._replacements)] = True
+        kept = np.flatnonzero(1 - probability > NEGLIGIBLE_WEIGHT)
+        new = np.flatnonzero(replaced & (probability > NEGLIGIBLE_WEIGHT))
+        return (
+            np.concatenate([kept, new]),
+            np.concatenate([np.zeros(len(kept), bool), np.ones(len(new), bool)]),
+            np.concatenate([1 - probability[kept], probability[new]]),
+        )
+
+    def replacement_ids(self, index):
+        """Token ids of the replacement at a position."""
+        return np.asarray(self._replacements[index][1], "int32")
+
+    def to_table(self):
+        """All rows as a `pyarrow.Table`, one column for each field."""
+        rows = [dataclasses.asdict(row) for row in self.rows()]
+        return pa.Table.from_pylist(rows, schema=_SCHEMA)
+
+    def save(self, path):
+        """Writes a Parquet file, whole or not at all, and returns its path."""
+        path = pathlib.Path(path)
+        partial = path.with_name(f"{path.name}.partial")
+        pq.write_table(self.to_table(), partial)
+        os.replace(partial, path)
+        return str(path)
+
+    @classmethod
+    def load(cls, path):
+        """Reads what `save` wrote, to go on from there."""
+        rows = pq.read_table(path, schema=_SCHEMA).to_pylist()
+        store = cls(
+            [row["example_id"] for row in rows],
+            [row["prompt"] for row in rows],
+            [row["original_response"] for row in rows],
+        )
+        for index, row in enumerate(rows):
+            store.plausibility[index] = row["plausibility"]
+            store.suspect_probability[index] = row["suspect_probability"]
+            store._revisions[index] = row["revision"]
+            if row["replacement_ids"] is not None:
+                replacement = row["replacement"], tuple(row["replacement_ids"])
+                store._replacements[index] = replacement
+        store.revision = int(store._revisions.sum())
+        return store
+
+    def _row(self, index):
+        suspect = bool(self.suspects[index])
+        replacement = self._replacements.get(index)
+        origin, current = ORIGINAL, self._originals[index]
+        if suspect:
+            origin = REGENERATED if replacement else EXCLUDED
+            current = replacement[0] if replacement else None
+        return Target(
+            example_id=self.example_ids[index],
+            prompt=self._prompts[index],
+            original_response=self._originals[index],
+            current_response=current,
+            origin=origin,
+            plausibility=float(self.plausibility[index]),
+            suspect_probability=float(self.suspect_probability[index]),
+            revision=int(self._revisions[index]),
+            replacement=replacement and replacement[0],
+            replacement_ids=replacement and replacement[1],
+        )
+
+
+_SCHEMA = pa.schema(
+    [
+        ("example_id", pa.string()),
+        ("prompt", pa.string()),
+        ("original_response", pa.string()),
+        ("current_response", pa.string()),
+        ("origin", pa.string()),
+        ("plausibility", pa.float32()),
+        ("suspect_probability", pa.float32()),
+        ("revision", pa.int32()),
+        ("replacement", pa.string()),
+        ("replacement_ids", pa.list_(pa.int32())),
+    ]
+)

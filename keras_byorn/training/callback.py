@@ -1,0 +1,200 @@
+"""Finds implausible responses before training, replaces them during it."""
+
+import contextlib
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_byorn.plausibility.scorers import MeanLogLikelihood
+from keras_byorn.plausibility.thresholds import MixtureThreshold
+from keras_byorn.training.regeneration import SAMPLERS, Regenerator
+from keras_byorn.training.teacher import averaged_weights
+
+TEACHERS = ("ema", "student", "none")
+
+
+class BYORnCallback(keras.callbacks.Callback):
+    """Bootstrap Your Own Responses: the defence, as a callback.
+
+    Before training the frozen reference scores every response. What the
+    threshold calls suspect is left out of the first epoch; before each
+    further one the teacher, which then knows the task from the kept examples,
+    writes new responses to the suspects' images and prompts.
+
+    Adds `num_suspect`, `num_regenerated` (targets of this epoch that the
+    teacher wrote) and `mean_plausibility` (nats per token, of all original
+    responses) to `History`. Where the store is scored already, nothing is
+    scored again.
+
+    Args:
+        threshold: optional threshold. Defaults to `MixtureThreshold()`, which
+            flags nothing where no group of responses stands apart.
+        scorer: optional scorer. Defaults to the model's.
+        teacher: string. Who writes replacements: `"ema"`, the average that
+            the optimizer keeps with `use_ema=True`; `"student"`, the model as
+            it is; `"none"`, nobody: suspects stay left out.
+        sampler: `"greedy"`, `"random"` or a `keras_hub.samplers.Sampler`.
+        batch_size: optional int. Examples per batch in scoring and
+            regenerating. Defaults to four times that of the training batches.
+        seed: int. For the threshold and the random sampler. Defaults to 0.
+        verbose: 0 or 1. Whether to show progress bars. Defaults to 1.
+
+    Raises:
+        ValueError: before training, if the optimizer keeps no average and the
+            teacher is `"ema"`, if `fit` is not given `TargetBatches`, or if
+            the threshold flags every example.
+
+    Example:
+
+    >>> defence = BYORnCallback()
+    >>> model.fit(batches, epochs=3, callbacks=[defence])
+    >>> defence.audit().to_html("audit.html")
+
+    Reference:
+        - [Sabolić et al., 2026](https://arxiv.org/abs/2606.02947). The paper
+          flags 40 % and regenerates in every step; here the flags follow from
+          the scores and regeneration happens between epochs.
+    """
+
+    def __init__(
+        self,
+        threshold=None,
+        scorer=None,
+        teacher="ema",
+        sampler="greedy",
+        batch_size=None,
+        seed=0,
+        verbose=1,
+    ):
+        super().__init__()
+        _check_choice("teacher", teacher, TEACHERS)
+        if isinstance(sampler, str):
+            _check_choice("sampler", sampler, tuple(SAMPLERS))
+        self.threshold = threshold or MixtureThreshold()
+        self.scorer = scorer
+        self.teacher = teacher
+        self.sampler = sampler
+        self.batch_size = batch_size
+        self.seed = seed
+        self.verbose = verbose
+        self.token_log_likelihoods = None
+        self._regenerator = None
+
+    @property
+    def store(self):
+        """The `TargetStore` of the batches in training."""
+        return self.model.batches.store
+
+    def on_train_begin(self, logs=None):
+        self._check_model()
+        batches = self.model.batches
+        self.batch_size = self.batch_size or 4 * batches.batch_size
+        if not batches.store.is_scored:
+            self._score(batches)
+        if self._regenerator is None or self._regenerator.batches != batches:
+            self._regenerator = Regenerator(
+                batches, self.sampler, self.batch_size, self.seed
+            )
+
+    def on_epoch_begin(self, epoch, logs=None):
+        suspects = np.flatnonzero(self.store.suspects)
+        if epoch > 0 and self.teacher != "none" and len(suspects):
+            self._regenerate(suspects)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if logs is not None:
+            logs["num_suspect"] = int(self.store.suspects.sum())
+            logs["num_regenerated"] = self.store.num_regenerated
+            mean = float(np.mean(self.store.plausibility))
+            logs["mean_plausibility"] = mean
+
+    def audit(self):
+        """What was implausible, why, and what replaced it: an `Audit`."""
+        from keras_byorn.audit import Audit
+
+        batches = self.model.batches
+        return Audit(
+            batches.store,
+            batches.examples,
+            token_scores=self._token_scores(batches),
+            notes=self._notes(),
+        )
+
+    def _check_model(self):
+        if getattr(self.model, "batches", None) is None:
+            raise ValueError(
+                "`BYORnCallback` replaces targets between epochs, and so needs "
+                "`BYORnModel.fit(TargetBatches(examples, vlm))`. A stream is "
+                "defended without it, by `BYORnModel(vlm, threshold=...)` with "
+                f"a fitted threshold. Received: {type(self.model).__name__} "
+                "that is not fitted on TargetBatches"
+            )
+        if self.teacher == "ema" and not self.model.optimizer.use_ema:
+            raise ValueError(
+                "`teacher='ema'` takes the average that the optimizer keeps: "
+                "compile with `use_ema=True`, such as "
+                "`keras.optimizers.AdamW(2e-4, use_ema=True)`, or pass "
+                "`teacher='student'`. Received: "
+                f"{type(self.model.optimizer).__name__} with use_ema=False"
+            )
+
+    def _score(self, batches):
+        if self.verbose:
+            print(f"Scoring {len(batches.examples)} responses")
+        originals = batches.originals(self.batch_size)
+        reference, scorer = self.model.reference, self._scorer()
+        log_likelihoods = reference.log_likelihoods(originals, self.verbose)
+        log_likelihoods = log_likelihoods[: len(batches.examples)]
+        mask = batches.response_mask
+        plausibility = ops.convert_to_numpy(scorer(log_likelihoods, mask))
+        self.threshold.fit(plausibility, seed=self.seed)
+        probability = self.threshold.suspect_probability_of(plausibility)
+        batches.store.set_scores(plausibility, probability)
+        self.token_log_likelihoods = log_likelihoods
+
+    def _regenerate(self, suspects):
+        if self.verbose:
+            print(f"Regenerating {len(suspects)} responses")
+        averaged = self.teacher == "ema"
+        context = averaged_weights if averaged else contextlib.nullcontext
+        with context(self.model):
+            written = self._regenerator(suspects, verbose=self.verbose)
+        store = self.store
+        for index, (response, token_ids) in written.items():
+            store.replace(store.example_ids[index], response, token_ids)
+
+    def _scorer(self):
+        return self.scorer or self.model.scorer or MeanLogLikelihood()
+
+    def _token_scores(self, batches):
+        if self.token_log_likelihoods is None:
+            return None
+        mask = batches.response_mask
+        return {
+            example_id: (
+                batches.response_pieces(index),
+                self.token_log_likelihoods[index][mask[index]],
+            )
+            for index, example_id in enumerate(batches.examples.example_ids)
+        }
+
+    def _notes(self):
+        adapters_off = self.model.reference.adapters_off
+        return {
+            "scorer": type(self._scorer()).__name__,
+            "threshold": type(self.threshold).__name__,
+            "cut (nats per token)": self.threshold.cut,
+            "reason": self.threshold.reason,
+            "reference": "adapters off" if adapters_off else "frozen copy",
+            "teacher": self.teacher,
+            "seed": self.seed,
+        }
+
+
+def _check_choice(name, value, choices):
+    if value not in choices:
+        raise ValueError(
+            f"`{name}` must be one of {', '.join(map(repr, choices))}. "
+            f"Received: {name}={value!r}"
+        )

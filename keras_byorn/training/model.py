@@ -1,0 +1,235 @@
+"""A frozen and a trainable vision-language model in one Keras model."""
+
+import inspect
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_byorn.plausibility.log_likelihoods import token_log_likelihoods
+from keras_byorn.plausibility.reference import FrozenReference
+from keras_byorn.plausibility.scorers import MeanLogLikelihood
+from keras_byorn.targets.batches import TargetBatches
+from keras_byorn.training.objective import example_losses, weighted_mean
+from keras_byorn.vlm.task import VisionLanguageTask
+
+if keras.config.backend() == "jax":
+    from keras_byorn.training.train_step_jax import TrainStep
+elif keras.config.backend() == "tensorflow":
+    from keras_byorn.training.train_step_tensorflow import TrainStep
+else:
+    from keras_byorn.training.train_step_torch import TrainStep
+
+
+@keras.saving.register_keras_serializable(package="keras_byorn")
+class BYORnModel(TrainStep, keras.Model):
+    """Fine-tunes a KerasHub vision-language model on data it may not trust.
+
+    The loss is the mean over examples, by weight, of the mean negative
+    log-likelihood of an example's response tokens. The weight of an example
+    is `1 - P`, P being the probability that its response is suspect. Where a
+    batch brings its weights (`TargetBatches`), they are used as they are;
+    where it brings none (a stream), the same compiled step scores it with the
+    frozen reference, without gradient.
+
+    The task is tuned in place: after `fit`, `vlm` is what was tuned, and
+    `vlm.save_to_preset` saves it.
+
+    Args:
+        vlm: a KerasHub vision-language task. Call `enable_lora` on its
+            backbone first, if LoRA is wanted.
+        reference: optional `FrozenReference`. By default the task with its
+            adapters off, or a frozen copy in full fine-tuning.
+        scorer: optional scorer. Defaults to `MeanLogLikelihood()`.
+        threshold: optional *fitted* threshold. Only streams need one.
+
+    Raises:
+        ValueError: if `vlm` is of no known family, or has nothing to train.
+
+    Example:
+
+    ```python
+    model = keras_byorn.BYORnModel(vlm)
+    model.compile(optimizer=keras.optimizers.AdamW(2e-4, use_ema=True))
+    model.fit(
+        keras_byorn.TargetBatches(examples, vlm, batch_size=16),
+        epochs=3,
+        callbacks=[keras_byorn.BYORnCallback()],
+    )
+    ```
+
+    A stream is any data set of what the task's preprocessor returns:
+
+    ```python
+    threshold = keras_byorn.FlagFraction(0.4).fit(scores_of_a_sample)
+    model = keras_byorn.BYORnModel(vlm, threshold=threshold)
+    model.fit(tf_dataset.batch(16).map(vlm.preprocessor))
+    ```
+
+    Reference:
+        - [Sabolić et al., 2026](https://arxiv.org/abs/2606.02947)
+    """
+
+    def __init__(
+        self, vlm, reference=None, scorer=None, threshold=None, **kwargs
+    ):
+        super().__init__(**kwargs)
+        seam = VisionLanguageTask(vlm)
+        self.reference = reference or FrozenReference.of(vlm)
+        self.vlm = vlm
+        self.scorer = scorer or MeanLogLikelihood()
+        self.threshold = threshold
+        self._input_names = seam.input_names
+        self._batches = None
+        # A function compiled before `enable_lora` knows no adapters.
+        vlm.generate_function = None
+        self.built = True
+
+    @property
+    def batches(self):
+        """The `TargetBatches` that `fit` was last given, or `None`."""
+        return self._batches
+
+    def call(self, inputs, training=False):
+        """Logits of the student, float `(B, T, V)`.
+
+        Args:
+            inputs: a dict with the task's inputs; other keys are ignored.
+            training: bool.
+        """
+        inputs = {name: inputs[name] for name in self._input_names}
+        return self.vlm(inputs, training=training)
+
+    def objective(self, data, training):
+        """The loss of one batch; updates the metrics on the way.
+
+        Args:
+            data: what `TargetBatches` or the task's preprocessor returns.
+            training: bool.
+
+        Returns:
+            float32 scalar, nats per token.
+        """
+        x, y, response_mask, weight = self._unpack(data)
+        logits = self(x, training=training)
+        losses = example_losses(
+            token_log_likelihoods(logits, y, response_mask), response_mask
+        )
+        loss = weighted_mean(losses, weight)
+        self._loss_tracker.update_state(loss, sample_weight=ops.sum(weight))
+        token_weight = ops.cast(response_mask, "float32") * weight[:, None]
+        self.compute_metrics(x, y, logits, sample_weight=token_weight)
+        return loss
+
+    def _unpack(self, data):
+        """Inputs, targets, response mask and weight per example."""
+        x, y, extra = keras.utils.unpack_x_y_sample_weight(data)
+        if not isinstance(extra, dict):
+            extra = {"response_mask": extra}
+        mask = ops.cast(extra["response_mask"], "bool")
+        if "weight" in extra:
+            return x, y, mask, ops.cast(extra["weight"], "float32")
+        if "plausibility" in extra:
+            plausibility = extra["plausibility"]
+        else:
+            log_likelihoods = self.reference(x, y, mask)
+            plausibility = self.scorer(log_likelihoods, mask)
+        return x, y, mask, 1.0 - self._suspect_probability(plausibility)
+
+    def _suspect_probability(self, plausibility):
+        if self.threshold is None:
+            raise ValueError(
+                "`threshold` must be given, and fitted, where batches bring "
+                "no weights: pass `BYORnModel(vlm, threshold="
+                "FlagFraction(0.4).fit(scores))`, or train on "
+                "`TargetBatches(examples, vlm)`. Received: threshold=None"
+            )
+        return self.threshold(plausibility)
+
+    def compile(self, optimizer="rmsprop", loss=None, **kwargs):
+        """Configures training. See `keras.Model.compile`.
+
+        Args:
+            optimizer: a Keras optimizer. With `use_ema=True` its average is
+                the teacher of regenerated responses, and what `fit` ends with.
+            loss: must be `None`; the loss is this model's own.
+            **kwargs: as in `keras.Model.compile`. Metrics are given `y`, the
+                logits and, as `weighted_metrics`, the weights of the tokens.
+        """
+        if loss is not None:
+            raise ValueError(
+                "`loss` must be left out: `BYORnModel` weighs examples and "
+                f"response tokens itself. Received: loss={loss!r}"
+            )
+        super().compile(optimizer=optimizer, loss=None, **kwargs)
+
+    def fit(self, *args, **kwargs):
+        """Trains. See `keras.Model.fit`.
+
+        `TargetBatches` bring their own order, so `shuffle` is off for them.
+        """
+        signature = inspect.signature(keras.Model.fit)
+        call = signature.bind(self, *args, **kwargs).arguments
+        batches = call.get("x")
+        self._batches = batches if isinstance(batches, TargetBatches) else None
+        if self._batches is not None:
+            if call.get("steps_per_epoch") is not None:
+                raise ValueError(
+                    "`steps_per_epoch` must be left out with `TargetBatches`: "
+                    "an epoch is one pass over the targets of now, and their "
+                    "number changes as suspects are left out and replaced. "
+                    f"Received: steps_per_epoch={call['steps_per_epoch']}"
+                )
+            call["shuffle"] = False
+        del call["self"]
+        return super().fit(**call)
+
+    def generate(self, inputs, **kwargs):
+        """Responses of the student, as the task's own `generate`.
+
+        Where the family computes mixed prompt lengths wrongly, prompts are
+        grouped by length first.
+
+        Args:
+            inputs: a dict of `"images"`, `(B, H, W, 3)`, and `"prompts"`, a
+                list of B strings.
+            **kwargs: as in the task's `generate`, such as `max_length` and
+                `strip_prompt`.
+
+        Returns:
+            A list of B strings.
+        """
+        seam = VisionLanguageTask(self.vlm)
+        prompts = inputs["prompts"]
+        if seam.family.mixed_prompt_lengths or isinstance(prompts, str):
+            return self.vlm.generate(dict(inputs), **kwargs)
+        prompts, images = list(prompts), np.asarray(inputs["images"])
+        lengths = np.array([len(ids) for ids in seam.tokenize(prompts)])
+        responses = [None] * len(prompts)
+        for length in np.unique(lengths):
+            indices = np.flatnonzero(lengths == length)
+            group = {
+                "images": images[indices],
+                "prompts": [prompts[i] for i in indices],
+            }
+            texts = self.vlm.generate(group, **kwargs)
+            for index, text in zip(indices, texts):
+                responses[index] = text
+        return responses
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "vlm": serialize(self.vlm),
+            "scorer": serialize(self.scorer),
+            "threshold": self.threshold and serialize(self.threshold),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        deserialize = keras.saving.deserialize_keras_object
+        config = dict(config)
+        for name in ("vlm", "scorer", "threshold"):
+            config[name] = config[name] and deserialize(config[name])
+        return cls(**config)

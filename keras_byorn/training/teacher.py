@@ -1,0 +1,31 @@
+"""The model that writes replacements: which weights it has."""
+
+import contextlib
+
+import keras
+
+
+@contextlib.contextmanager
+def averaged_weights(model):
+    """Within this block the model has the average of its past weights.
+
+    The average is the one that the Keras optimizer keeps with `use_ema=True`.
+
+    Args:
+        model: a compiled `keras.Model` that has taken a step.
+    """
+    optimizer = model.optimizer
+    pairs = list(
+        zip(
+            optimizer._trainable_variables,
+            optimizer._model_variables_moving_average,
+        )
+    )
+    before = [keras.ops.convert_to_numpy(variable) for variable, _ in pairs]
+    for variable, average in pairs:
+        variable.assign(average)
+    try:
+        yield
+    finally:
+        for (variable, _), value in zip(pairs, before):
+            variable.assign(value)

@@ -1,0 +1,56 @@
+"""One step of training on JAX: a pure function of the state."""
+
+import itertools
+
+import jax
+import keras
+
+
+class TrainStep:
+    """Mixed into `BYORnModel` on the JAX backend."""
+
+    def train_step(self, state, data):
+        trainable, non_trainable, optimizer, metrics = state
+
+        def scaled_loss(trainable):
+            mapping = itertools.chain(
+                zip(self.trainable_variables, trainable),
+                zip(self.non_trainable_variables, non_trainable),
+                zip(self.metrics_variables, metrics),
+                zip(self.optimizer.variables, optimizer),
+            )
+            with keras.StatelessScope(state_mapping=mapping) as scope:
+                loss = self.objective(data, training=True)
+                logs = self.get_metrics_result()
+                loss = self.optimizer.scale_loss(loss)
+            return loss, (
+                logs,
+                _values(scope, self.non_trainable_variables),
+                _values(scope, self.metrics_variables),
+            )
+
+        gradients, aux = jax.grad(scaled_loss, has_aux=True)(trainable)
+        logs, non_trainable, metrics = aux
+        trainable, optimizer = self.optimizer.stateless_apply(
+            optimizer, gradients, trainable
+        )
+        return logs, (trainable, non_trainable, optimizer, metrics)
+
+    def test_step(self, state, data):
+        trainable, non_trainable, metrics = state
+        mapping = itertools.chain(
+            zip(self.trainable_variables, trainable),
+            zip(self.non_trainable_variables, non_trainable),
+            zip(self.metrics_variables, metrics),
+        )
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            self.objective(data, training=False)
+            logs = self.get_metrics_result()
+        non_trainable = _values(scope, self.non_trainable_variables)
+        metrics = _values(scope, self.metrics_variables)
+        return logs, (trainable, non_trainable, metrics)
+
+
+def _values(scope, variables):
+    """Values of variables at the end of a stateless scope."""
+    return [scope.get_current_value(variable) for variable in variables]

@@ -1,0 +1,20 @@
+"""One step of training on TensorFlow."""
+
+import tensorflow as tf
+
+
+class TrainStep:
+    """Mixed into `BYORnModel` on the TensorFlow backend."""
+
+    def train_step(self, data):
+        with tf.GradientTape() as tape:
+            loss = self.objective(data, training=True)
+            scaled_loss = self.optimizer.scale_loss(loss)
+        variables = self.trainable_variables
+        gradients = tape.gradient(scaled_loss, variables)
+        self.optimizer.apply(gradients, variables)
+        return self.get_metrics_result()
+
+    def test_step(self, data):
+        self.objective(data, training=False)
+        return self.get_metrics_result()
