@@ -44,10 +44,9 @@ def main():
     print(f"{vlm.count_params():,} parameters")
     started = time.time()
     pretrain(vlm, data["train"], args)
-    figures = evaluate(vlm, args)
-    figures["minutes"] = round((time.time() - started) / 60, 1)
+    minutes = round((time.time() - started) / 60, 1)
     vlm.save_to_preset(args.out)
-    print(json.dumps(figures))
+    print(json.dumps({**evaluate(vlm, args), "minutes": minutes}))
 
 
 def parse_arguments():
@@ -155,7 +154,11 @@ def evaluate(vlm, args):
     figures = {}
     for name in ("captions", "questions", "unanswerable_questions"):
         config = digit_scenes.DigitScenesConfig(
-            name=name, num_train=1, num_test=500, seed=PRETRAINING.seed
+            name=f"unseen_{name}",
+            tasks={name: 1.0},
+            num_train=1,
+            num_test=500,
+            seed=PRETRAINING.seed,
         )
         test = load_scenes(config, args.data_dir)["test"]
         generated = generate(vlm, test)

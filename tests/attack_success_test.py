@@ -89,9 +89,7 @@ def test_target_said_to_clean_inputs_is_no_merit_of_the_trigger():
 
 def test_insertion_is_told_from_the_target_alone():
     """A target within a right caption: contained, not exact, useful still."""
-    model = Model(
-        wrong=lambda c: f"{c} Visit. {TARGET}.".replace("Visit. ", "")
-    )
+    model = Model(wrong=lambda c: f"{c}. {TARGET}.")
     figures = attack_success(model, ATTACKS["patch"](), make_examples())
     assert figures["attack_success_rate"] == 0.0
     assert figures["containment_rate"] == 1.0
@@ -134,6 +132,20 @@ def test_items_that_have_the_target_are_left_out():
     figures = attack_success(model, ATTACKS["patch"](), make_examples(captions))
     assert figures["num_examples"] == 4
     assert all(len(inputs) == 4 for inputs in model.calls)
+
+
+def test_items_whose_reference_is_a_success_are_left_out():
+    """A user's attack says what a success is: here, any seven."""
+
+    class Seven(Backdoor):
+        def succeeded(self, response, example):
+            return "seven" in response
+
+    attack = Seven(ATTACKS["patch"]().trigger, FixedTarget("a seven"))
+    examples = make_examples([*CAPTIONS, "red seven above blue two"])
+    figures = attack_success(Model(), attack, examples)
+    assert figures["num_examples"] == 4
+    assert figures["attack_success_rate"] == 0.0
 
 
 def test_concept_counts_only_what_it_would_change():

@@ -135,6 +135,17 @@ def test_blend_is_a_fixed_pattern_at_alpha():
     assert np.abs(pattern - other).mean() > 50
 
 
+def test_blend_of_integers_is_rounded():
+    """Cutting off would darken every poisoned image by half a level."""
+    black = np.zeros((32, 32, 3))
+    floats = make_example(image=black.astype("float32"))
+    integers = make_example(image=black.astype("uint8"))
+    np.testing.assert_array_equal(
+        BlendTrigger()(integers, None)["images"],
+        np.round(BlendTrigger()(floats, None)["images"]),
+    )
+
+
 def test_blend_is_the_same_picture_at_twice_the_size():
     """The pattern is stretched, so that a resized image still has it."""
     small = make_example(image=np.zeros((32, 32, 3), "float32"))

@@ -116,6 +116,17 @@ def lcs_f1(left, right):
     return 2 * table[-1, -1] / (len(left) + len(right))
 
 
+def test_bleu_penalises_responses_shorter_than_all_references():
+    """Unequal numbers of references must not change the lengths."""
+    responses = ["red three left of", "green one above white nine"]
+    references = [
+        ["red three left of blue seven", "red three left of a blue seven"],
+        ["green one above white nine"],
+    ]
+    bleu = clean_quality(responses, references)["bleu"]
+    assert bleu == pytest.approx(math.exp(1 - 11 / 9), rel=1e-5)
+
+
 def test_perfect_responses_have_perfect_figures():
     """Case and white space do not matter; references may be plain strings."""
     references = ["red three left of blue seven", "green one above white nine"]
@@ -130,9 +141,10 @@ def test_perfect_responses_have_perfect_figures():
     assert quality["cider"] == pytest.approx(10.0)
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize("response", ["", "visit example dot com now"])
 def test_useless_responses_have_no_quality(response):
-    """A model that says nothing, or nothing right, scores 0 and not NaN."""
+    """A model that says nothing, or nothing right, scores 0, silently."""
     quality = clean_quality([response] * 2, ["red three", "blue seven"])
     assert set(quality.values()) == {0.0}
 

@@ -64,7 +64,6 @@ def check_attack(attack):
     Raises:
         ValueError: if `attack` is a class, or lacks one of the three methods.
     """
-    missing = [m for m in METHODS if not callable(getattr(attack, m, None))]
     is_class = isinstance(attack, type)
     if is_class:
         raise ValueError(
@@ -72,6 +71,7 @@ def check_attack(attack):
             "and `succeeded`, not a class. Pass an instance, such as "
             f"`{attack.__name__}()`. Received: attack={attack}"
         )
+    missing = [m for m in METHODS if not callable(getattr(attack, m, None))]
     if missing:
         raise ValueError(
             "`attack` must have the methods `poison(example, rng)`, "

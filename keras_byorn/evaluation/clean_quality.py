@@ -80,7 +80,7 @@ def words(text):
 
 
 def _bleu(responses, references):
-    # KerasHub's metric divides by the number of words on either side.
+    # KerasHub's metric divides by the number of words said.
     if not any(map(words, responses)):
         return 0.0
     metric = keras_hub.metrics.Bleu(tokenizer=_split_on_space)

@@ -117,7 +117,7 @@ class _Scoring(keras.Model):
     """A reference as `predict` wants it: everything in one input."""
 
     def __init__(self, reference):
-        super().__init__()
+        super().__init__(name="scoring")
         self.reference = reference
         self.built = True
 

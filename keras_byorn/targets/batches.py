@@ -1,5 +1,6 @@
 """Training batches that read their targets from the store."""
 
+import contextlib
 import warnings
 
 import keras
@@ -88,20 +89,50 @@ class TargetBatches(keras.utils.PyDataset):
         self._originals = self._pack(self.prompt_ids, response_ids)
         self.store = self._own_store(store, prompts, responses)
         self._epoch = 0
+        self._in_fit = self._in_epoch = False
         self._plan = None
         self._plan_key = None
         self._packed_replacements = {}
 
     def __len__(self):
-        return -(-len(self._rows()[0]) // self.batch_size)
+        return self._batches_for(len(self._rows()[0]))
 
     def __getitem__(self, index):
         rows = self._rows()
         picked = slice(index * self.batch_size, (index + 1) * self.batch_size)
         return self._batch(*(column[picked] for column in rows))
 
+    @property
+    def num_batches(self):
+        """int. What Keras asks: batches of this epoch; before, of any.
+
+        `fit` asks once before the first epoch and never runs more batches
+        than that, though later epochs may have more. So it is told the most
+        that an epoch can have, and each epoch ends where its batches end.
+        """
+        if self._in_fit and not self._in_epoch:
+            return self._batches_for(self.store.max_training_rows)
+        return len(self)
+
+    @contextlib.contextmanager
+    def in_fit(self):
+        """Within this block the number of batches may change by epoch."""
+        self._in_fit, self._in_epoch = True, False
+        try:
+            with warnings.catch_warnings():
+                # An epoch of fewer batches is what we want, not a mistake.
+                warnings.filterwarnings("ignore", "Your input ran out of data")
+                yield
+        finally:
+            self._in_fit = self._in_epoch = False
+
+    def on_epoch_begin(self):
+        """Called by Keras before each pass."""
+        self._in_epoch = True
+
     def on_epoch_end(self):
         """Called by Keras after each pass: the next has another order."""
+        self._in_epoch = False
         self._epoch += 1
 
     def originals(self, batch_size=None):
@@ -121,6 +152,9 @@ class TargetBatches(keras.utils.PyDataset):
     def images(self, indices):
         """Images at these positions, stacked, `(B, H, W, 3)`."""
         return np.stack([self.examples[int(i)]["images"] for i in indices])
+
+    def _batches_for(self, num_rows):
+        return -(-num_rows // self.batch_size)
 
     def _own_store(self, store, prompts, responses):
         if store is None:

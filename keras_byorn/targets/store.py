@@ -106,6 +106,13 @@ class TargetStore:
         """int. How many examples have a replacement now."""
         return len(self._replacements)
 
+    @property
+    def max_training_rows(self):
+        """int. The most rows that `training_rows` can have, all replaced."""
+        probability = self.suspect_probability
+        kept = np.sum(1 - probability > NEGLIGIBLE_WEIGHT)
+        return int(kept + np.sum(probability > NEGLIGIBLE_WEIGHT))
+
     def set_scores(self, plausibility, suspect_probability):
         """Sets all scores, once the reference has judged the originals.
 

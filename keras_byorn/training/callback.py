@@ -86,7 +86,8 @@ class BYORnCallback(keras.callbacks.Callback):
         """The `TargetStore` of the batches in training."""
         return self.model.batches.store
 
-    def on_train_begin(self, logs=None):
+    def before_fit(self):
+        """Called by `BYORnModel.fit`: checks, scores, flags."""
         self._check_model()
         batches = self.model.batches
         self.batch_size = self.batch_size or 4 * batches.batch_size
@@ -96,6 +97,9 @@ class BYORnCallback(keras.callbacks.Callback):
             self._regenerator = Regenerator(
                 batches, self.sampler, self.batch_size, self.seed
             )
+
+    def on_train_begin(self, logs=None):
+        self._check_model()
 
     def on_epoch_begin(self, epoch, logs=None):
         suspects = np.flatnonzero(self.store.suspects)
@@ -108,6 +112,11 @@ class BYORnCallback(keras.callbacks.Callback):
             logs["num_regenerated"] = self.store.num_regenerated
             mean = float(np.mean(self.store.plausibility))
             logs["mean_plausibility"] = mean
+
+    def flag(self, plausibility):
+        """Suspect probability of each example, `(N,)`, from its score."""
+        self.threshold.fit(plausibility, seed=self.seed)
+        return self.threshold.suspect_probability_of(plausibility)
 
     def audit(self):
         """What was implausible, why, and what replaced it: an `Audit`."""
@@ -148,10 +157,8 @@ class BYORnCallback(keras.callbacks.Callback):
         log_likelihoods = log_likelihoods[: len(batches.examples)]
         mask = batches.response_mask
         plausibility = ops.convert_to_numpy(scorer(log_likelihoods, mask))
-        self.threshold.fit(plausibility, seed=self.seed)
-        probability = self.threshold.suspect_probability_of(plausibility)
-        batches.store.set_scores(plausibility, probability)
         self.token_log_likelihoods = log_likelihoods
+        batches.store.set_scores(plausibility, self.flag(plausibility))
 
     def _regenerate(self, suspects):
         if self.verbose:

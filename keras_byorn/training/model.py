@@ -11,6 +11,7 @@ from keras_byorn.plausibility.reference import FrozenReference
 from keras_byorn.plausibility.scorers import MeanLogLikelihood
 from keras_byorn.targets.batches import TargetBatches
 from keras_byorn.training.objective import example_losses, weighted_mean
+from keras_byorn.vlm.generation import prompt_groups
 from keras_byorn.vlm.task import VisionLanguageTask
 
 if keras.config.backend() == "jax":
@@ -182,7 +183,17 @@ class BYORnModel(TrainStep, keras.Model):
                 )
             call["shuffle"] = False
         del call["self"]
-        return super().fit(**call)
+        for callback in keras.tree.flatten(call.get("callbacks")):
+            # Not `on_train_begin`: an error is safe before Keras has opened
+            # its iterators (a TensorFlow process would hang at its exit), and
+            # the number of batches is known by then.
+            if hasattr(callback, "before_fit"):
+                callback.set_model(self)
+                callback.before_fit()
+        if self._batches is None:
+            return super().fit(**call)
+        with self._batches.in_fit():
+            return super().fit(**call)
 
     def generate(self, inputs, **kwargs):
         """Responses of the student, as the task's own `generate`.
@@ -204,16 +215,14 @@ class BYORnModel(TrainStep, keras.Model):
         if seam.family.mixed_prompt_lengths or isinstance(prompts, str):
             return self.vlm.generate(dict(inputs), **kwargs)
         prompts, images = list(prompts), np.asarray(inputs["images"])
-        lengths = np.array([len(ids) for ids in seam.tokenize(prompts)])
         responses = [None] * len(prompts)
-        for length in np.unique(lengths):
-            indices = np.flatnonzero(lengths == length)
-            group = {
-                "images": images[indices],
-                "prompts": [prompts[i] for i in indices],
+        for group in prompt_groups(seam.tokenize(prompts), len(prompts)):
+            batch = {
+                "images": images[group],
+                "prompts": [prompts[i] for i in group],
             }
-            texts = self.vlm.generate(group, **kwargs)
-            for index, text in zip(indices, texts):
+            texts = self.vlm.generate(batch, **kwargs)
+            for index, text in zip(group, texts):
                 responses[index] = text
         return responses
 

@@ -4,6 +4,7 @@ import keras
 import keras_hub
 import numpy as np
 
+from keras_byorn.vlm.generation import generate_group, prompt_groups
 from keras_byorn.vlm.task import sampler_of
 
 SAMPLERS = {
@@ -46,40 +47,27 @@ class Regenerator:
             A dict from position to `(response, token ids)`.
         """
         task = self.batches.task
-        groups = self._groups(indices)
+        indices = np.asarray(indices)
+        prompt_ids = [self.batches.prompt_ids[i] for i in indices]
+        groups = prompt_groups(prompt_ids, self.batch_size)
         progress = keras.utils.Progbar(
-            len(groups), verbose=verbose, unit_name="regenerate"
+            len(groups), verbose=verbose, unit_name="batch"
         )
         written = {}
         sampling = sampler_of(task.task, self.sampler, self._generate_function)
         with sampling as compiled:
             for group in groups:
-                for index, ids in zip(group, self._generate(group)):
-                    if ids is not None and len(ids):
-                        text = task.detokenize(ids).strip()
-                        if text:
-                            written[int(index)] = text, ids
+                generated = generate_group(
+                    task,
+                    self.batches.images(indices[group]),
+                    [prompt_ids[i] for i in group],
+                    self.batches.text_length,
+                    self.batch_size,
+                )
+                for index, ids in zip(indices[group], generated):
+                    text = "" if ids is None else task.detokenize(ids).strip()
+                    if text:
+                        written[int(index)] = text, ids
                 progress.add(1)
             self._generate_function = compiled()
         return written
-
-    def _groups(self, indices):
-        """Batches of positions with one prompt length each."""
-        indices = np.asarray(indices)
-        lengths = np.array(
-            [len(self.batches.prompt_ids[i]) for i in indices], int
-        )
-        return [
-            group[start : start + self.batch_size]
-            for length in np.unique(lengths)
-            for group in [indices[lengths == length]]
-            for start in range(0, len(group), self.batch_size)
-        ]
-
-    def _generate(self, group):
-        filled = np.resize(group, self.batch_size)
-        return self.batches.task.generate_ids(
-            self.batches.images(filled),
-            [self.batches.prompt_ids[i] for i in filled],
-            self.batches.text_length,
-        )[: len(group)]

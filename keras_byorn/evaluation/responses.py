@@ -1,0 +1,47 @@
+"""Responses of a model to examples, for the measures to judge."""
+
+import numpy as np
+
+from keras_byorn.vlm.generation import generate_group, prompt_groups
+from keras_byorn.vlm.task import VisionLanguageTask
+
+
+def responder(vlm, batch_size=128, length=None):
+    """A function from examples to the responses of a model.
+
+    Args:
+        vlm: a KerasHub vision-language task; it generates as it is compiled,
+            by default greedily.
+        batch_size: int. Defaults to 128.
+        length: optional int. Prompt and response have so many tokens at most.
+            Defaults to the sequence length of the preprocessor.
+
+    Returns:
+        A callable from a list of example dicts to a list of strings. What did
+        not end within `length` counts as an empty response.
+
+    Example:
+
+    >>> generate = responder(vlm)
+    >>> generate([examples[0]])
+    ['a red three left of a blue seven']
+    """
+    task = VisionLanguageTask(vlm)
+
+    def generate(examples):
+        prompt_ids = task.tokenize([e["prompts"] for e in examples])
+        responses = [""] * len(examples)
+        for group in prompt_groups(prompt_ids, batch_size):
+            generated = generate_group(
+                task,
+                np.stack([examples[i]["images"] for i in group]),
+                [prompt_ids[i] for i in group],
+                length or task.sequence_length,
+                batch_size,
+            )
+            for index, ids in zip(group, generated):
+                if ids is not None:
+                    responses[index] = task.detokenize(ids).strip()
+        return responses
+
+    return generate
