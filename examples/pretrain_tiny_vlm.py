@@ -1,6 +1,6 @@
 """Pretrains the tiny vision-language model that comes with the package.
 
-    KERAS_BACKEND=tensorflow python examples/pretrain_tiny_vlm.py --out PRESET
+KERAS_BACKEND=tensorflow python examples/pretrain_tiny_vlm.py --out PRESET
 """
 
 import argparse

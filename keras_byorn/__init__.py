@@ -3,8 +3,7 @@
 from keras_byorn.data.examples import Examples
 from keras_byorn.plausibility.reference import FrozenReference
 from keras_byorn.plausibility.scorers import MeanLogLikelihood
-from keras_byorn.plausibility.thresholds import FlagFraction
-from keras_byorn.plausibility.thresholds import MixtureThreshold
+from keras_byorn.plausibility.thresholds import FlagFraction, MixtureThreshold
 from keras_byorn.targets.batches import TargetBatches
 from keras_byorn.targets.store import TargetStore
 from keras_byorn.training.callback import BYORnCallback

@@ -125,13 +125,13 @@ def _paint(rng, canvas, mask, colour, relation, position):
 
 
 def caption(scene, rng):
-    """"a red three left of a blue seven"."""
+    """ "a red three left of a blue seven"."""
     first, second = " ".join(scene.first), " ".join(scene.second)
     return "caption the image\n", f"a {first} {scene.relation} a {second}"
 
 
 def terse_caption(scene, rng):
-    """"red three left of blue seven"."""
+    """ "red three left of blue seven"."""
     first, second = " ".join(scene.first), " ".join(scene.second)
     return "describe the image\n", f"{first} {scene.relation} {second}"
 

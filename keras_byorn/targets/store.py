@@ -176,7 +176,9 @@ class TargetStore:
         new = np.flatnonzero(replaced & (probability > NEGLIGIBLE_WEIGHT))
         return (
             np.concatenate([kept, new]),
-            np.concatenate([np.zeros(len(kept), bool), np.ones(len(new), bool)]),
+            np.concatenate(
+                [np.zeros(len(kept), bool), np.ones(len(new), bool)]
+            ),
             np.concatenate([1 - probability[kept], probability[new]]),
         )
 

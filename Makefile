@@ -1,0 +1,39 @@
+# Everything runs in .venv, which is set up once for each change of the packages.
+
+PYTHON ?= python3
+TORCH ?= 2.13.0
+KERAS_BACKEND ?= jax
+BACKENDS ?= jax tensorflow torch
+
+venv := .venv
+python := $(venv)/bin/python
+ready := $(venv)/.ready
+quiet := TF_CPP_MIN_LOG_LEVEL=3
+
+.PHONY: setup demo test lint notebooks
+
+setup: $(ready)
+
+# Torch comes first, pinned: its CPU build is found under this version.
+$(ready): pyproject.toml Makefile
+	$(PYTHON) -m venv $(venv)
+	$(python) -m pip install --quiet --upgrade pip
+	$(python) -m pip install --quiet torch==$(TORCH)
+	$(python) -m pip install --quiet --editable ".[jax,tensorflow,torch,data,eval,plots,test]"
+	touch $(ready)
+
+demo: setup
+	$(quiet) KERAS_BACKEND=$(KERAS_BACKEND) $(python) examples/defend_digit_scenes.py $(ARGS)
+
+test: setup
+	@set -e; for backend in $(BACKENDS); do \
+	    echo "== $$backend"; \
+	    $(quiet) KERAS_BACKEND=$$backend $(python) -m pytest --quiet tests; \
+	done
+
+lint: setup
+	$(venv)/bin/ruff check .
+	$(venv)/bin/ruff format --check .
+
+notebooks: setup
+	$(python) guides/make_notebooks.py
