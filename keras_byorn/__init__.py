@@ -1,5 +1,6 @@
 """Fine-tune vision-language models without learning the data's backdoors."""
 
+from keras_byorn.audit import Audit
 from keras_byorn.data.examples import Examples
 from keras_byorn.plausibility.reference import FrozenReference
 from keras_byorn.plausibility.scorers import MeanLogLikelihood
@@ -11,3 +12,18 @@ from keras_byorn.training.model import BYORnModel
 from keras_byorn.vlm.tiny import tiny_preset
 
 __version__ = "0.1.0"
+
+# In the order of the pipeline.
+__all__ = [
+    "Examples",
+    "FrozenReference",
+    "MeanLogLikelihood",
+    "FlagFraction",
+    "MixtureThreshold",
+    "TargetStore",
+    "TargetBatches",
+    "BYORnModel",
+    "BYORnCallback",
+    "Audit",
+    "tiny_preset",
+]

@@ -346,6 +346,35 @@ def _png(image):
     return file
 
 
+def load_digit_scenes(
+    task, num_train=4000, num_test=500, seed=0, data_dir=None
+):
+    """Digit Scenes of any size, made once and then read from disk.
+
+    Args:
+        task: string. A key of `TASKS`.
+        num_train: int. Defaults to 4000.
+        num_test: int. Defaults to 500.
+        seed: int. The scenes' seed. Defaults to 0.
+        data_dir: optional string. Where data sets are kept. Defaults to the
+            folder of TFDS.
+
+    Returns:
+        A dict from `"train"` and `"test"` to random-access data sources, fit
+        for `keras_byorn.Examples`.
+    """
+    config = DigitScenesConfig(
+        name=f"{task}_{num_train}_{num_test}_{seed}",
+        tasks={task: 1.0},
+        num_train=num_train,
+        num_test=num_test,
+        seed=seed,
+    )
+    builder = DigitScenes(config=config, data_dir=data_dir)
+    builder.download_and_prepare()
+    return builder.as_data_source()
+
+
 @contextlib.contextmanager
 def _every_parquet_row():
     """Mends the Parquet writer of TFDS while our files are written.

@@ -4,8 +4,7 @@ import pathlib
 
 import keras_hub
 
-from keras_byorn.data.digit_scenes import IMAGE_SIZE
-
+IMAGE_SIZE = 32  # that of Digit Scenes, whose builder is an extra
 SEQUENCE_LENGTH = 32
 
 

@@ -1,0 +1,251 @@
+"""Poisons a fine-tuning set, then fine-tunes on it with and without defence.
+
+KERAS_BACKEND=jax python examples/defend_digit_scenes.py
+"""
+
+import argparse
+import importlib.util
+import json
+import pathlib
+import time
+
+import keras
+import keras_hub
+
+import keras_byorn
+from keras_byorn import attacks, baselines, evaluation
+from keras_byorn.data.digit_scenes import TASKS, load_digit_scenes
+
+NUM_TEST = 1000
+COLUMNS = {
+    "attack_success_rate": "attack success",
+    "false_trigger_rate": "false trigger",
+    "clean_exact_match": "exact match",
+    "clean_cider": "CIDEr-D",
+    "detection_auroc": "AUROC",
+    "recall": "recall",
+    "precision": "precision",
+    "flagged_fraction": "flagged",
+    "train_seconds": "seconds",
+}
+EXTRA_FIGURES = (
+    "containment_rate",
+    "image_only_rate",
+    "text_only_rate",
+    "triggered_exact_match",
+)
+
+
+def main():
+    args = parse_arguments()
+    attack = load_attack(args.attack)
+    data = load_digit_scenes(
+        args.task, args.num_examples, NUM_TEST, args.seed, args.data_dir
+    )
+    test = keras_byorn.Examples(data["test"])
+    train, poisoned_ids = attacks.poison_examples(
+        keras_byorn.Examples(data["train"]),
+        attack,
+        rate=args.poison_rate,
+        seed=args.seed,
+    )
+    out = pathlib.Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    defenses = {}
+    for name in args.defense:
+        print(f"\n== {name}")
+        defence = make_defence(name, poisoned_ids, args)
+        vlm, figures = fine_tune(train, defence, args)
+        figures |= measure(vlm, attack, test, args.seed)
+        figures |= measure_detection(defence, poisoned_ids)
+        defenses[name] = figures
+        if name == "byorn":
+            write_audit(defence.audit(), out)
+    print_table(defenses)
+    result = {
+        "backend": keras.config.backend(),
+        "attack": args.attack,
+        "seed": args.seed,
+        "poison_rate": args.poison_rate,
+        "defenses": defenses,
+    }
+    line = json.dumps(result)
+    if args.json:
+        pathlib.Path(args.json).write_text(line + "\n")
+    print(line)
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    add = parser.add_argument
+    add(
+        "--attack",
+        default="patch",
+        help=f"one of {', '.join(attacks.ATTACKS)}, or path/to/file.py:Class",
+    )
+    add(
+        "--defense",
+        type=lambda names: names.split(","),
+        default=["none", "byorn"],
+        help=f"one or several of {','.join(DEFENCES)}",
+    )
+    add("--poison-rate", type=float, default=0.1)
+    add("--num-examples", type=int, default=4000)
+    add("--epochs", type=int, default=3)
+    add("--seed", type=int, default=0)
+    add(
+        "--threshold",
+        default="mixture",
+        help="mixture, or the fraction to flag, such as 0.4",
+    )
+    add("--sampler", default="greedy", choices=["greedy", "random"])
+    add("--lora-rank", type=int, default=0, help="0 tunes all weights")
+    add("--task", default="terse_captions", choices=list(TASKS))
+    add("--batch-size", type=int, default=64)
+    add("--learning-rate", type=float, default=1e-3)
+    add("--preset", default=keras_byorn.tiny_preset())
+    add("--data-dir", help="defaults to the folder of TFDS")
+    add("--out", default="out", help="folder for the audit and the plot")
+    add("--json", help="file for the JSON that is printed last, too")
+    args = parser.parse_args()
+    unknown = set(args.defense) - set(DEFENCES)
+    if unknown:
+        parser.error(
+            f"--defense must be among {','.join(DEFENCES)}. "
+            f"Received: {','.join(sorted(unknown))}"
+        )
+    return args
+
+
+def load_attack(name):
+    """A built-in attack, or `path/to/file.py:Class`, somebody's own."""
+    if name in attacks.ATTACKS:
+        return attacks.ATTACKS[name]()
+    path, _, class_name = name.rpartition(":")
+    if not pathlib.Path(path).is_file():
+        raise ValueError(
+            f"`--attack` must be one of {', '.join(attacks.ATTACKS)}, or "
+            f"path/to/file.py:Class. Received: {name}"
+        )
+    spec = importlib.util.spec_from_file_location("user_attack", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return getattr(module, class_name)()
+
+
+DEFENCES = {
+    "none": lambda poisoned_ids, **kwargs: None,
+    "byorn": lambda poisoned_ids, **kwargs: keras_byorn.BYORnCallback(**kwargs),
+    "filter": lambda poisoned_ids, **kwargs: keras_byorn.BYORnCallback(
+        **{**kwargs, "teacher": "none"}
+    ),
+    "random": lambda poisoned_ids, **kwargs: baselines.RandomFlags(**kwargs),
+    "oracle": lambda poisoned_ids, **kwargs: baselines.OracleFlags(
+        poisoned_ids, **kwargs
+    ),
+}
+
+
+def make_defence(name, poisoned_ids, args):
+    return DEFENCES[name](
+        poisoned_ids,
+        threshold=make_threshold(args.threshold),
+        sampler=args.sampler,
+        seed=args.seed,
+    )
+
+
+def make_threshold(text):
+    if text == "mixture":
+        return keras_byorn.MixtureThreshold()
+    return keras_byorn.FlagFraction(float(text))
+
+
+def fine_tune(train, defence, args):
+    """Fine-tunes the preset; the undefended run differs in nothing else."""
+    keras.utils.set_random_seed(args.seed)
+    vlm = keras_hub.models.PaliGemmaCausalLM.from_preset(args.preset)
+    if args.lora_rank:
+        vlm.backbone.enable_lora(args.lora_rank)
+    started = time.perf_counter()
+    model = keras_byorn.BYORnModel(vlm)
+    model.compile(
+        optimizer=keras.optimizers.AdamW(
+            args.learning_rate, use_ema=True, ema_momentum=0.95
+        )
+    )
+    model.fit(
+        keras_byorn.TargetBatches(
+            train, vlm, batch_size=args.batch_size, seed=args.seed
+        ),
+        epochs=args.epochs,
+        callbacks=[defence] if defence else [],
+        verbose=2,
+    )
+    return vlm, {"train_seconds": round(time.perf_counter() - started, 1)}
+
+
+def measure(vlm, attack, test, seed):
+    generate = evaluation.responder(vlm)
+    examples = list(test)
+    responses = generate(examples)
+    quality = evaluation.clean_quality(
+        responses, [example["responses"] for example in examples]
+    )
+    success = evaluation.attack_success(
+        generate,
+        attack,
+        test,
+        seed=seed,
+        clean_responses=dict(zip(test.example_ids, responses)),
+    )
+    return {
+        "attack_success_rate": success["attack_success_rate"],
+        "false_trigger_rate": success["false_trigger_rate"],
+        "clean_exact_match": quality["exact_match"],
+        "clean_cider": quality["cider"],
+        "clean_bleu": quality["bleu"],
+        "clean_rouge_l": quality["rouge_l"],
+        **{name: success[name] for name in EXTRA_FIGURES},
+    }
+
+
+def measure_detection(defence, poisoned_ids):
+    names = ("detection_auroc", "recall", "precision", "flagged_fraction")
+    if defence is None:
+        return dict.fromkeys(names)
+    store = defence.store
+    figures = evaluation.detection(
+        store.example_ids,
+        store.plausibility,
+        store.suspect_probability,
+        poisoned_ids,
+    )
+    figures["detection_auroc"] = figures["auroc"]
+    return {name: figures[name] for name in names}
+
+
+def write_audit(audit, out):
+    print(audit.to_html(out / "audit.html"))
+    print(audit.to_parquet(out / "audit.parquet"))
+    audit.plot_scores(out / "scores.png")
+    print(out / "scores.png")
+
+
+def print_table(defenses):
+    width = max(map(len, COLUMNS.values()))
+    print("\n" + " " * width + "".join(f"{name:>12}" for name in defenses))
+    for key, title in COLUMNS.items():
+        cells = "".join(f"{show(f[key]):>12}" for f in defenses.values())
+        print(f"{title:{width}}{cells}")
+    print()
+
+
+def show(figure):
+    return "-" if figure is None else f"{figure:.3f}"
+
+
+if __name__ == "__main__":
+    main()
