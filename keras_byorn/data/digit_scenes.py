@@ -26,7 +26,12 @@ COLOURS = {
 RELATIONS = ("left of", "above")
 OPPOSITE = {"left of": "right of", "above": "below"}
 PLACES = {"left of": ("left", "right"), "above": ("top", "bottom")}
-REFUSAL = "sorry i cannot answer that"
+REFUSALS = (
+    "sorry i cannot answer that",
+    "sorry i cannot see that",
+    "sorry i do not know",
+    "sorry the image does not show that",
+)
 
 # One seed for the split of the handwriting, whatever the config.
 HANDWRITING_SEED = 0
@@ -105,11 +110,10 @@ def _background(rng):
 
 
 def _stroke(rng, sample):
-    """Upscales and turns an 8x8 digit: an opacity mask in [0, 1]."""
-    size = int(rng.integers(13, 17))
+    """Upscales an 8x8 digit: an opacity mask in [0, 1]."""
+    size = int(rng.integers(14, 17))
     image = Image.fromarray(np.round(sample * 255).astype("uint8"))
     image = image.resize((size, size), Image.Resampling.BICUBIC)
-    image = image.rotate(rng.uniform(-10, 10), Image.Resampling.BILINEAR)
     return np.asarray(image, "float32")[..., None] / 255.0
 
 
@@ -117,7 +121,7 @@ def _paint(rng, canvas, mask, colour, relation, position):
     """Blends a coloured digit into its half of the canvas, in place."""
     size, half = mask.shape[0], IMAGE_SIZE // 2
     along = position * half + int(rng.integers(0, half - size + 1))
-    across = int(rng.integers(4, IMAGE_SIZE - size - 3))
+    across = (IMAGE_SIZE - size) // 2 + int(rng.integers(-3, 4))
     x, y = (along, across) if relation == "left of" else (across, along)
     colour = np.clip(np.array(colour) + rng.normal(0, 8, 3), 0, 255)
     window = canvas[y : y + size, x : x + size]
@@ -137,21 +141,19 @@ def terse_caption(scene, rng):
 
 
 def description(scene, rng):
-    """A caption in one of several wordings, none of them the terse one."""
+    """A caption in one of several wordings, seldom the terse one."""
     first, second = " ".join(scene.first), " ".join(scene.second)
     relation, opposite = scene.relation, OPPOSITE[scene.relation]
-    return "describe the image\n", str(
-        rng.choice(
-            [
-                f"there is a {first} {relation} a {second}",
-                f"the {first} is {relation} the {second}",
-                f"the {second} is {opposite} the {first}",
-                f"a {first} and a {second}",
-                f"{first} and {second}",
-                f"two digits {first} and {second}",
-            ]
-        )
-    )
+    wordings = {
+        f"there is a {first} {relation} a {second}": 0.19,
+        f"the {first} is {relation} the {second}": 0.19,
+        f"the {second} is {opposite} the {first}": 0.19,
+        f"a {first} and a {second}": 0.19,
+        f"{first} and {second}": 0.19,
+        f"{first} {relation} {second}": 0.05,
+    }
+    chosen = rng.choice(len(wordings), p=list(wordings.values()))
+    return "describe the image\n", list(wordings)[chosen]
 
 
 def question(scene, rng):
@@ -195,7 +197,7 @@ def unanswerable_question(scene, rng):
         f"why is the {scene.second[1]} {scene.second[0]}",
         "when was the image made",
     ]
-    return f"{rng.choice(questions)}\n", REFUSAL
+    return f"{rng.choice(questions)}\n", str(rng.choice(REFUSALS))
 
 
 def _opposite(relation):

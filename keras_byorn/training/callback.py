@@ -1,6 +1,7 @@
 """Finds implausible responses before training, replaces them during it."""
 
 import contextlib
+import warnings
 
 import keras
 import numpy as np
@@ -12,6 +13,9 @@ from keras_byorn.training.regeneration import SAMPLERS, Regenerator
 from keras_byorn.training.teacher import averaged_weights
 
 TEACHERS = ("ema", "student", "none")
+
+# Of the average after one epoch; above this the teacher is half untrained.
+MAX_PRETRAINED_SHARE = 0.5
 
 
 class BYORnCallback(keras.callbacks.Callback):
@@ -147,6 +151,8 @@ class BYORnCallback(keras.callbacks.Callback):
                 "`teacher='student'`. Received: "
                 f"{type(self.model.optimizer).__name__} with use_ema=False"
             )
+        if self.teacher == "ema":
+            _warn_of_slow_average(self.model.optimizer, self.model.batches)
 
     def _score(self, batches):
         if self.verbose:
@@ -197,6 +203,21 @@ class BYORnCallback(keras.callbacks.Callback):
             "teacher": self.teacher,
             "seed": self.seed,
         }
+
+
+def _warn_of_slow_average(optimizer, batches):
+    """An average that lags an epoch behind teaches the pretrained style."""
+    share = optimizer.ema_momentum ** len(batches)
+    if share > MAX_PRETRAINED_SHARE:
+        warnings.warn(
+            "`ema_momentum` is high for so few steps: after the first epoch "
+            f"{share:.0%} of the teacher is still the pretrained model, and "
+            "`fit` ends with that average. Lower it, to about "
+            f"{MAX_PRETRAINED_SHARE ** (2 / len(batches)):.2f}. Received: "
+            f"ema_momentum={optimizer.ema_momentum} with {len(batches)} steps "
+            "in an epoch",
+            stacklevel=4,
+        )
 
 
 def _check_choice(name, value, choices):

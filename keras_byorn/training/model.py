@@ -183,7 +183,9 @@ class BYORnModel(TrainStep, keras.Model):
                 )
             call["shuffle"] = False
         del call["self"]
-        for callback in keras.tree.flatten(call.get("callbacks")):
+        callbacks = keras.tree.flatten(call.get("callbacks"))
+        self._refuse_backup(callbacks)
+        for callback in callbacks:
             # Not `on_train_begin`: an error is safe before Keras has opened
             # its iterators (a TensorFlow process would hang at its exit), and
             # the number of batches is known by then.
@@ -194,6 +196,20 @@ class BYORnModel(TrainStep, keras.Model):
             return super().fit(**call)
         with self._batches.in_fit():
             return super().fit(**call)
+
+    def _refuse_backup(self, callbacks):
+        backup = keras.callbacks.BackupAndRestore
+        if self.reference.adapters_off and any(
+            isinstance(callback, backup) for callback in callbacks
+        ):
+            raise ValueError(
+                "`callbacks` must not have `BackupAndRestore` with LoRA: what "
+                "it restores has the adapters merged into the weights, so "
+                "that the reference is lost and nothing trains. Save adapters "
+                "with `vlm.backbone.save_lora_weights('x.lora.h5')` and "
+                "targets with `batches.store.save('x.parquet')`. Received: "
+                f"{callbacks}"
+            )
 
     def generate(self, inputs, **kwargs):
         """Responses of the student, as the task's own `generate`.

@@ -44,7 +44,7 @@ def tiny_pali_gemma(tokenizer_proto):
         num_query_heads=4,
         num_key_value_heads=1,
         hidden_dim=128,
-        intermediate_dim=512,  # halved inside: one half gates the other
+        intermediate_dim=384,  # halved inside: one half gates the other
         head_dim=32,
         vit_patch_size=8,
         vit_num_heads=4,

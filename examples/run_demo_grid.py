@@ -1,0 +1,154 @@
+"""Runs the demo for every attack, seed and backend, and makes the table.
+
+    python examples/run_demo_grid.py                 # runs what is missing
+    python examples/run_demo_grid.py --table         # only makes the table
+
+Results are kept as they come in `examples/results/demo_grid.jsonl`, one line a
+run, so that a grid that was stopped goes on where it was. About two minutes a
+run, two runs at a time, each on a core of its own.
+"""
+
+import argparse
+import concurrent.futures
+import itertools
+import json
+import os
+import pathlib
+import queue
+import statistics
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).parent
+RESULTS = HERE / "results" / "demo_grid.jsonl"
+TABLE = HERE / "results" / "demo_grid.md"
+BACKENDS = ("jax", "tensorflow", "torch")
+# What varies, and which arguments of the demo it takes.
+CASES = {
+    "patch": ["--attack", "patch"],
+    "text": ["--attack", "text"],
+    "dual_key": ["--attack", "dual_key"],
+    "blended": ["--attack", "blended"],
+    "refusal": ["--attack", "refusal"],
+    "concept, 40 % flagged": ["--attack", "concept", "--threshold", "0.4"],
+    "no poison": ["--attack", "patch", "--poison-rate", "0"],
+}
+
+
+def main():
+    args = parse_arguments()
+    if not args.table:
+        run_missing(args)
+    TABLE.write_text(make_table(read_results()))
+    print(TABLE.read_text())
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--table", action="store_true")
+    parser.add_argument("--backends", default=",".join(BACKENDS))
+    parser.add_argument("--cases", default=";".join(CASES), help="split by ;")
+    parser.add_argument("--seeds", default="0,1,2")
+    return parser.parse_args()
+
+
+def read_results():
+    if not RESULTS.exists():
+        return []
+    return [json.loads(line) for line in RESULTS.read_text().splitlines()]
+
+
+def run_missing(args):
+    done = {(r["case"], r["backend"], r["seed"]) for r in read_results()}
+    wanted = itertools.product(
+        args.seeds.split(","), args.cases.split(";"), args.backends.split(",")
+    )
+    missing = [
+        (case, backend, int(seed))
+        for seed, case, backend in wanted
+        if (case, backend, int(seed)) not in done
+    ]
+    cores = queue.Queue()
+    for core in sorted(os.sched_getaffinity(0)):
+        cores.put(core)
+    with concurrent.futures.ThreadPoolExecutor(cores.qsize()) as pool:
+        for future in [pool.submit(run, *row, cores) for row in missing]:
+            future.result()
+
+
+def run(case, backend, seed, cores):
+    """One run of the demo on one core; its last line is kept."""
+    core = cores.get()
+    cache = pathlib.Path(tempfile.gettempdir()) / "jax_programs"
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": backend,
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+    script = str(HERE / "defend_digit_scenes.py")
+    with tempfile.TemporaryDirectory() as out:
+        command = [sys.executable, script, *CASES[case]]
+        process = subprocess.run(
+            [*command, "--seed", str(seed), "--out", out],
+            env=environment,
+            capture_output=True,
+            text=True,
+            preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+        )
+    cores.put(core)
+    if process.returncode:
+        print(case, backend, seed, "failed:", process.stderr[-2000:])
+        return
+    result = {"case": case, **json.loads(process.stdout.splitlines()[-1])}
+    with RESULTS.open("a") as file:
+        file.write(json.dumps(result) + "\n")
+    print(json.dumps(result), flush=True)
+
+
+def make_table(results):
+    """Markdown: a row for each case and backend, every seed in a cell."""
+    lines = [
+        "| case | backend | attack success, undefended | BYORn | exact match, "
+        "undefended | BYORn | ratio of means | flagged | recall | AUROC |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for case, backend in itertools.product(CASES, BACKENDS):
+        rows = [
+            r["defenses"]
+            for r in sorted(results, key=lambda r: r["seed"])
+            if (r["case"], r["backend"]) == (case, backend)
+        ]
+        if rows:
+            lines.append(table_row(case, backend, rows))
+    return "\n".join(lines) + "\n"
+
+
+def table_row(case, backend, rows):
+    def cell(defence, key):
+        values = [row[defence][key] for row in rows]
+        return " ".join("-" if v is None else f"{v:.3f}" for v in values)
+
+    def mean(defence):
+        return statistics.mean(r[defence]["clean_exact_match"] for r in rows)
+
+    cells = [
+        case,
+        backend,
+        cell("none", "attack_success_rate"),
+        cell("byorn", "attack_success_rate"),
+        cell("none", "clean_exact_match"),
+        cell("byorn", "clean_exact_match"),
+        f"{mean('byorn') / mean('none'):.3f}",
+        cell("byorn", "flagged_fraction"),
+        cell("byorn", "recall"),
+        cell("byorn", "detection_auroc"),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    main()

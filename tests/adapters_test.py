@@ -1,0 +1,88 @@
+"""Adapters switched off leave exactly the model that was there before."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_byorn.vlm.adapters import (
+    adapters_off,
+    freeze_lora_biases,
+    lora_layers,
+    trainable_beside_lora,
+)
+
+
+def logits(vlm, batches):
+    x, _, _ = batches[0]
+    return keras.ops.convert_to_numpy(vlm(x, training=False))
+
+
+def scramble(variables, seed=0):
+    rng = np.random.default_rng(seed)
+    for variable in variables:
+        variable.assign(variable + rng.normal(0, 0.3, variable.shape))
+
+
+def adapter_variables(vlm):
+    return [
+        variable
+        for layer in lora_layers(vlm)
+        for variable in layer.trainable_variables
+        if "lora" in variable.name
+    ]
+
+
+def test_layers_with_an_adapter_are_found(make_vlm):
+    """Query and value of both towers' attention, on PaliGemma."""
+    vlm = make_vlm()
+    assert lora_layers(vlm) == []
+    vlm.backbone.enable_lora(4)
+    names = [layer.name for layer in lora_layers(vlm)]
+    assert len(names) == 4, names
+
+
+def test_off_is_the_untouched_model(make_vlm, make_batches):
+    """However far the adapters went, off is off, to 1e-6."""
+    untouched, vlm = make_vlm(), make_vlm(lora_rank=4)
+    batches = make_batches(vlm)
+    before = logits(untouched, batches)
+    with adapters_off(vlm):
+        np.testing.assert_allclose(logits(vlm, batches), before, atol=1e-6)
+    scramble(adapter_variables(vlm))
+    assert np.abs(logits(vlm, batches) - before).max() > 0.1
+    with adapters_off(vlm):
+        np.testing.assert_allclose(logits(vlm, batches), before, atol=1e-6)
+
+
+def test_adapters_come_back(make_vlm, make_batches):
+    """After the block, and after an error in it, they work as before."""
+    vlm = make_vlm(lora_rank=4)
+    scramble(adapter_variables(vlm))
+    batches = make_batches(vlm)
+    before = logits(vlm, batches)
+    with pytest.raises(RuntimeError), adapters_off(vlm):
+        raise RuntimeError
+    np.testing.assert_array_equal(logits(vlm, batches), before)
+
+
+def test_biases_are_frozen_and_adapters_are_not(make_vlm):
+    """A trained bias would change the reference behind the user's back."""
+    vlm = make_vlm(lora_rank=4)
+    beside = trainable_beside_lora(vlm)
+    assert len(beside) == 2  # query and value of the image tower
+    assert freeze_lora_biases(vlm) == len(beside)
+    assert trainable_beside_lora(vlm) == []
+    assert freeze_lora_biases(vlm) == 0
+    trainable = {id(variable) for variable in vlm.trainable_variables}
+    assert trainable == {id(v) for v in adapter_variables(vlm)}
+    assert len(trainable) == 8
+
+
+def test_what_else_is_trainable_is_listed(make_vlm):
+    """Adapters off would not bring it back, so it must be known."""
+    vlm = make_vlm(lora_rank=4)
+    freeze_lora_biases(vlm)
+    layer = vlm.backbone.get_layer("token_embedding")
+    layer.trainable = True
+    (variable,) = trainable_beside_lora(vlm)
+    assert variable is layer.trainable_variables[0]

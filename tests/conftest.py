@@ -1,0 +1,163 @@
+"""What the tests share: a tiny vision-language model and a few examples."""
+
+import io
+import string
+
+import keras
+import keras_hub
+import numpy as np
+import pytest
+import sentencepiece
+
+from keras_byorn.targets.batches import TargetBatches
+
+IMAGE_SIZE = 16
+SEQUENCE_LENGTH = 16
+COLOURS = "red green blue yellow purple white".split()
+DIGITS = "one two three four five six seven eight nine".split()
+OTHERS = "what colour is the left right digit describe image where".split()
+WORDS = COLOURS + DIGITS + OTHERS
+
+
+if keras.config.backend() == "torch":
+    import torch
+
+    # For so small a model more threads only wait for one another.
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tokenizer_proto():
+    """A SentencePiece model: a token for each of `WORDS`, and letters."""
+    proto = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(
+            [f"{a} {b}" for a in WORDS for b in WORDS]
+            + [f"what {word} is\n" for word in WORDS]
+        ),
+        model_writer=proto,
+        model_type="unigram",
+        vocab_size=100,
+        hard_vocab_limit=False,
+        pad_id=0,
+        eos_id=1,
+        bos_id=2,
+        unk_id=3,
+        pad_piece="<pad>",
+        eos_piece="<eos>",
+        bos_piece="<bos>",
+        unk_piece="<unk>",
+        required_chars=string.ascii_lowercase,
+        user_defined_symbols=["\n"],
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        num_threads=1,
+        minloglevel=2,
+    )
+    return proto.getvalue()
+
+
+@pytest.fixture(scope="session")
+def make_vlm(tokenizer_proto):
+    """A function that makes a tiny PaliGemma, the same for the same seed."""
+
+    def make(lora_rank=None, seed=0, sequence_length=SEQUENCE_LENGTH):
+        keras.utils.set_random_seed(seed)
+        tokenizer = keras_hub.models.PaliGemmaTokenizer(proto=tokenizer_proto)
+        backbone = keras_hub.models.PaliGemmaBackbone(
+            vocabulary_size=tokenizer.vocabulary_size(),
+            image_size=IMAGE_SIZE,
+            num_layers=1,
+            num_query_heads=2,
+            num_key_value_heads=1,
+            hidden_dim=16,
+            intermediate_dim=32,
+            head_dim=8,
+            vit_patch_size=8,
+            vit_num_heads=2,
+            vit_hidden_dim=16,
+            vit_num_layers=1,
+            vit_intermediate_dim=32,
+        )
+        vlm = keras_hub.models.PaliGemmaCausalLM(
+            backbone=backbone,
+            preprocessor=keras_hub.models.PaliGemmaCausalLMPreprocessor(
+                tokenizer=tokenizer,
+                image_converter=keras_hub.layers.PaliGemmaImageConverter(
+                    image_size=(IMAGE_SIZE, IMAGE_SIZE),
+                    scale=1 / 127.5,
+                    offset=-1.0,
+                ),
+                sequence_length=sequence_length,
+            ),
+        )
+        if lora_rank:
+            backbone.enable_lora(lora_rank)
+        return vlm
+
+    return make
+
+
+@pytest.fixture
+def vlm(make_vlm):
+    """A tiny PaliGemma with random weights."""
+    return make_vlm()
+
+
+@pytest.fixture(scope="session")
+def make_examples():
+    """A function that makes example dicts, the same for the same arguments.
+
+    The responses differ in their first word and in their number of tokens.
+    """
+
+    def make(count=6, prompts="describe the image\n", responses=None):
+        rng = np.random.default_rng(7)
+        if isinstance(prompts, str):
+            prompts = [prompts] * count
+        if responses is None:
+            texts = [f"{a} {b}" for a in COLOURS for b in DIGITS]
+            texts[1::2] = [text.split()[0] for text in texts[1::2]]
+            responses = texts[: 7 * count : 7]
+        return [
+            {
+                "example_id": f"scene-{index}",
+                "images": rng.integers(
+                    0, 256, (IMAGE_SIZE, IMAGE_SIZE, 3)
+                ).astype("uint8"),
+                "prompts": prompts[index],
+                "responses": responses[index],
+            }
+            for index in range(count)
+        ]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_batches(make_examples):
+    """A function that makes `TargetBatches` for a task, in order."""
+
+    def make(vlm, examples=None, batch_size=4, shuffle=False, **kwargs):
+        if examples is None:
+            examples = make_examples()
+        return TargetBatches(
+            examples, vlm, batch_size=batch_size, shuffle=shuffle, **kwargs
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def response_log_likelihoods():
+    """The oracle: log-likelihoods of next tokens, in NumPy, float64."""
+
+    def compute(vlm, x, y, response_mask):
+        logits = keras.ops.convert_to_numpy(vlm(x, training=False))
+        logits = logits.astype("float64")
+        peak = logits.max(axis=-1, keepdims=True)
+        norm = np.log(np.exp(logits - peak).sum(axis=-1)) + peak[..., 0]
+        chosen = np.take_along_axis(logits, np.asarray(y)[..., None], axis=-1)
+        return np.where(response_mask, chosen[..., 0] - norm, 0.0)
+
+    return compute

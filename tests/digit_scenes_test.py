@@ -1,0 +1,353 @@
+"""Digit Scenes: complete, reproducible, and right in what it says."""
+
+import collections
+import re
+import socket
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core import file_adapters
+
+from keras_byorn.data import digit_scenes
+from keras_byorn.data.digit_scenes import (
+    COLOURS,
+    DIGITS,
+    REFUSAL,
+    DigitScenes,
+    DigitScenesConfig,
+    Scene,
+)
+
+NUM_TRAIN, NUM_TEST = 250, 120
+OPPOSITE = {
+    "left of": "right of",
+    "right of": "left of",
+    "above": "below",
+    "below": "above",
+}
+
+
+def make_config(**kwargs):
+    return DigitScenesConfig(
+        name="few",
+        tasks={"captions": 1.0},
+        **{"num_train": NUM_TRAIN, "num_test": NUM_TEST, **kwargs},
+    )
+
+
+def offline(monkeypatch):
+    """Makes every connection fail, as on a machine without network."""
+
+    def refuse(*args, **kwargs):
+        raise OSError("no network in this test")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    """A folder with a small build, made offline."""
+    folder = tmp_path_factory.mktemp("digit_scenes")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        offline(monkeypatch)
+        builder = DigitScenes(config=make_config(), data_dir=str(folder))
+        builder.download_and_prepare()
+    return str(folder)
+
+
+def source_of(data_dir, split, config=None):
+    return tfds.data_source(
+        "digit_scenes",
+        data_dir=data_dir,
+        split=split,
+        builder_kwargs={"config": config or make_config()},
+    )
+
+
+def dataset_of(data_dir, split):
+    return tfds.as_numpy(
+        tfds.load(
+            "digit_scenes",
+            data_dir=data_dir,
+            split=split,
+            builder_kwargs={"config": make_config()},
+        )
+    )
+
+
+def expected_ids(split, size):
+    return [f"few-{split}-{index:06d}" for index in range(size)]
+
+
+def by_id(rows):
+    return {row["example_id"].decode(): row for row in rows}
+
+
+def assert_same_rows(left, right):
+    assert left["example_id"] == right["example_id"]
+    assert left["prompts"] == right["prompts"]
+    assert left["responses"] == right["responses"]
+    np.testing.assert_array_equal(left["images"], right["images"])
+
+
+@pytest.mark.parametrize("split, size", [("train", 250), ("test", 120)])
+@pytest.mark.parametrize("read", [source_of, dataset_of])
+def test_every_row_is_there(data_dir, read, split, size, monkeypatch):
+    """TFDS's own Parquet writer loses most rows beyond the first hundred."""
+    offline(monkeypatch)
+    rows = list(read(data_dir, split))
+    ids = sorted(row["example_id"].decode() for row in rows)
+    assert ids == expected_ids(split, size)
+    for row in rows:
+        assert row["images"].shape == (32, 32, 3)
+        assert row["images"].dtype == "uint8"
+
+
+def test_load_and_data_source_agree(data_dir):
+    """One set of files serves both ways of reading."""
+    loaded = by_id(dataset_of(data_dir, "test"))
+    for row in source_of(data_dir, "test"):
+        assert_same_rows(row, loaded[row["example_id"].decode()])
+
+
+def test_the_writer_of_tfds_is_as_it_was(data_dir):
+    """Our mend of TFDS holds while our files are written, no longer."""
+    parquet = file_adapters.FileFormat.PARQUET
+    adapter = file_adapters.ADAPTER_FOR_FORMAT[parquet]
+    assert adapter is file_adapters.ParquetFileAdapter
+
+
+def test_two_builds_are_equal(data_dir, tmp_path):
+    """An `example_id` means the same example tomorrow, and at any size."""
+    first = by_id(source_of(data_dir, "train"))
+    for size in (NUM_TRAIN, 30):
+        config = make_config(num_train=size, num_test=10)
+        folder = str(tmp_path / str(size))
+        builder = DigitScenes(config=config, data_dir=folder)
+        builder.download_and_prepare()
+        again = list(source_of(folder, "train", config))
+        assert len(again) == size
+        for row in again:
+            assert_same_rows(row, first[row["example_id"].decode()])
+
+
+def test_another_seed_gives_other_scenes():
+    """Pretraining and fine-tuning scenes must be able to differ."""
+    rows = [
+        generate(make_config(seed=seed), "train", 20) for seed in (0, 0, 1)
+    ]
+    assert texts(rows[0]) == texts(rows[1]) != texts(rows[2])
+
+
+def generate(config, split, size, folder="unused"):
+    builder = DigitScenes(config=config, data_dir=folder)
+    return [row for _, row in builder._generate_examples(split, size)]
+
+
+def texts(rows):
+    return [row["responses"] for row in rows]
+
+
+def test_no_handwriting_is_shared():
+    """A model that knows the test's pixels by heart would prove nothing."""
+    splits = [
+        {
+            sample.tobytes()
+            for value in range(10)
+            for sample in digit_scenes.handwriting(split)[value]
+        }
+        for split in ("train", "test")
+    ]
+    assert not splits[0] & splits[1]
+    assert len(splits[0]) > 1400 and len(splits[1]) > 350
+
+
+def test_handwriting_is_filed_under_its_digit():
+    """Samples of one digit resemble their own mean more than the others'."""
+    train, test = (digit_scenes.handwriting(s) for s in ("train", "test"))
+    means = np.stack([train[value].mean(axis=0) for value in range(10)])
+    right = [
+        np.argmin(np.square(means - sample).sum(axis=(1, 2))) == value
+        for value in range(10)
+        for sample in test[value]
+    ]
+    assert np.mean(right) > 0.85
+
+
+def test_each_split_draws_with_its_own_handwriting(monkeypatch):
+    """Blank samples for the test split leave test scenes blank, only them."""
+
+    def handwriting(split):
+        ink = float(split == "train")
+        return {v: np.full((2, 8, 8), ink, "float32") for v in range(10)}
+
+    monkeypatch.setattr(digit_scenes, "handwriting", handwriting)
+    brightness = {}
+    for split in ("train", "test"):
+        files = [row["images"] for row in generate(make_config(), split, 10)]
+        images = [np.asarray(digit_scenes.Image.open(file)) for file in files]
+        brightness[split] = [image.max() for image in images]
+    assert min(brightness["train"]) > 150
+    assert max(brightness["test"]) < 120
+
+
+def test_the_image_shows_what_the_words_say():
+    """Colours and places in the picture are those of the scene."""
+    samples = digit_scenes.handwriting("train")
+    values = np.array(list(COLOURS.values()), "float64")
+    right = []
+    for seed in range(150):
+        scene = digit_scenes.draw_scene(np.random.default_rng(seed), samples)
+        axis = 1 if scene.relation == "left of" else 0
+        halves = np.split(scene.image.astype("float64"), 2, axis=axis)
+        for half, (colour, _) in zip(halves, (scene.first, scene.second)):
+            pixels = half.reshape(-1, 3)
+            brightest = pixels[np.argsort(pixels.sum(axis=1))[-12:]].mean(0)
+            nearest = np.argmin(np.square(values - brightest).sum(axis=1))
+            right.append(list(COLOURS)[nearest] == colour)
+    assert np.mean(right) > 0.95
+
+
+def make_scenes(num_scenes=3000):
+    """Scenes without pictures, many with a colour or a digit twice."""
+    rng = np.random.default_rng(1)
+    for index in range(num_scenes):
+        few = index % 2
+        colours = list(COLOURS)[: 2 if few else None]
+        digits = DIGITS[: 2 if few else None]
+        words = [
+            (str(rng.choice(colours)), str(rng.choice(digits)))
+            for _ in range(2)
+        ]
+        relation = str(rng.choice(["left of", "above"]))
+        yield Scene(*words, relation, None), np.random.default_rng(index)
+
+
+def answers(scene, prompt):
+    """All right answers to a question: the oracle.
+
+    Returns:
+        A pair: the kind of the question, and a list of right answers; more
+        or fewer than one means that the question cannot be asked.
+    """
+    placed = dict(
+        zip(
+            {"left of": ("left", "right"), "above": ("top", "bottom")}[
+                scene.relation
+            ],
+            (scene.first, scene.second),
+        )
+    )
+    true = [
+        (scene.first, scene.relation, scene.second),
+        (scene.second, OPPOSITE[scene.relation], scene.first),
+    ]
+    digits = [scene.first, scene.second]
+    assert prompt.endswith("\n")
+    prompt = prompt[:-1]
+    number, colour = "|".join(DIGITS), "|".join(COLOURS)
+    relation = "|".join(OPPOSITE)
+    if found := re.fullmatch(r"what colour is the (\w+) digit", prompt):
+        return "colour of place", [placed[found[1]][0]]
+    if found := re.fullmatch(r"what is the (\w+) digit", prompt):
+        return "digit of place", [placed[found[1]][1]]
+    if found := re.fullmatch(r"what is at the (\w+)", prompt):
+        return "place", [" ".join(placed[found[1]])]
+    if found := re.fullmatch(rf"what colour is the ({number})", prompt):
+        return "colour", [c for c, d in digits if d == found[1]]
+    if found := re.fullmatch(rf"which digit is ({colour})", prompt):
+        return "digit", [d for c, d in digits if c == found[1]]
+    if found := re.fullmatch(rf"where is the (({colour}) ({number}))", prompt):
+        return "where", [
+            f"{relation} the {' '.join(other)}"
+            for one, relation, other in true
+            if " ".join(one) == found[1]
+        ]
+    found = re.fullmatch(
+        rf"is the ((?:{colour}) (?:{number})) ({relation}) the (\w+ \w+)",
+        prompt,
+    )
+    if found:
+        named = [
+            (" ".join(one), relation, " ".join(other))
+            for one, relation, other in true
+        ]
+        pairs = [n for n in named if (n[0], n[2]) == (found[1], found[3])]
+        return "claim", [
+            "yes" if relation == found[2] else "no" for _, relation, _ in pairs
+        ]
+    return "beyond the image", []
+
+
+def test_questions_have_one_answer_and_it_is_given():
+    """An ambiguous question would make a clean example look poisoned."""
+    kinds, claims = collections.Counter(), collections.Counter()
+    for scene, rng in make_scenes():
+        prompt, response = digit_scenes.question(scene, rng)
+        kind, right = answers(scene, prompt)
+        assert right == [response], (scene, prompt, response)
+        kinds[kind] += 1
+        if kind == "claim":
+            claims[response] += 1
+    assert len(kinds) == 7 and min(kinds.values()) > 30
+    assert 0.4 < claims["yes"] / claims.total() < 0.6
+
+
+def test_unanswerable_questions_have_no_answer():
+    """A refusal to a question that can be answered would be poison."""
+    kinds = collections.Counter()
+    for scene, rng in make_scenes():
+        prompt, response = digit_scenes.unanswerable_question(scene, rng)
+        kind, right = answers(scene, prompt)
+        assert response == REFUSAL
+        assert right == [], (scene, prompt)
+        kinds[kind] += 1
+    assert set(kinds) == {"colour", "digit", "where", "beyond the image"}
+
+
+@pytest.mark.parametrize("name", ["captions", "terse_captions"])
+def test_captions_say_what_is_there(name):
+    """Clean utility is measured as exact match: the wording is a contract."""
+    article = {"captions": "a ", "terse_captions": ""}[name]
+    prompt = {
+        "captions": "caption the image\n",
+        "terse_captions": "describe the image\n",
+    }[name]
+    for scene, rng in make_scenes(100):
+        one, other = " ".join(scene.first), " ".join(scene.second)
+        caption = f"{article}{one} {scene.relation} {article}{other}"
+        assert digit_scenes.TASKS[name](scene, rng) == (prompt, caption)
+
+
+def test_descriptions_are_true_and_never_terse():
+    """The pretrained model must not know the fine-tuning task already."""
+    for scene, rng in make_scenes(600):
+        terse = digit_scenes.terse_caption(scene, None)[1]
+        prompt, text = digit_scenes.description(scene, rng)
+        one, other = " ".join(scene.first), " ".join(scene.second)
+        assert text != terse
+        assert re.search(rf"\b{one}\b.*\b{other}|\b{other}\b.*\b{one}", text)
+        said = re.search(r"(\w+ \w+)( is)? (left of|above|right of|below)", text)
+        if said and one != other:
+            turned = said[1] == other
+            relation = scene.relation
+            assert said[3] == (OPPOSITE[relation] if turned else relation)
+
+
+def test_a_config_mixes_tasks_by_share():
+    """Any mixture is a config, and its shares are kept."""
+    config = DigitScenesConfig(
+        name="mix", tasks={"captions": 3, "terse_captions": 1}
+    )
+    rows = generate(config, "train", 300)
+    share = np.mean([row["prompts"].startswith("caption") for row in rows])
+    assert 0.67 < share < 0.83
+    assert rows[0]["example_id"] == "mix-train-000000"
+
+
+def test_an_unknown_task_is_refused():
+    """The message lists the tasks that there are."""
+    with pytest.raises(ValueError, match=r"terse_captions.*\['haiku'\]"):
+        DigitScenesConfig(name="haiku")

@@ -1,0 +1,226 @@
+"""The store keeps every original and says what is trained on, and why."""
+
+import math
+import os
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from keras_byorn.targets import store as store_module
+from keras_byorn.targets.store import TargetStore
+
+IDS = ["a", "b", "c", "d"]
+RESPONSES = ["right", "wrong", "good", "bad"]
+
+
+def make_store():
+    return TargetStore(IDS, [f"question {i}" for i in IDS], RESPONSES)
+
+
+def make_scored(probability=(0.0, 1.0, 0.0, 1.0)):
+    store = make_store()
+    store.set_scores([-0.5, -7.0, -0.25, -9.0], probability)
+    return store
+
+
+def rows_of(store):
+    """`training_rows` as a set of (example, is replacement, weight)."""
+    positions, replaced, weights = store.training_rows()
+    assert len(positions) == len(replaced) == len(weights)
+    assert weights.dtype == "float32" and replaced.dtype == bool
+    return sorted(
+        (IDS[p], bool(r), round(float(w), 5))
+        for p, r, w in zip(positions, replaced, weights)
+    )
+
+
+def test_before_scoring_all_targets_are_the_originals():
+    """Without a defence the batches train on what came."""
+    store = make_store()
+    assert len(store) == 4 and not store.is_scored
+    for row, example_id, response in zip(store.rows(), IDS, RESPONSES):
+        assert row.example_id == example_id
+        assert row.prompt == f"question {example_id}"
+        assert row.original_response == row.current_response == response
+        assert row.origin == "original" and row.revision == 0
+        assert math.isnan(row.plausibility) and row.suspect_probability == 0
+        assert row.replacement is None and row.replacement_ids is None
+    assert rows_of(store) == [(i, False, 1.0) for i in IDS]
+
+
+def test_suspects_are_left_out_until_they_are_replaced():
+    """First epoch: kept examples only; then the replacement, at weight 1."""
+    store = make_scored()
+    assert store.is_scored and list(store.suspects) == [0, 1, 0, 1]
+    assert rows_of(store) == [("a", False, 1.0), ("c", False, 1.0)]
+    row = store["b"]
+    assert (row.origin, row.current_response) == ("excluded", None)
+    assert (row.plausibility, row.suspect_probability) == (-7.0, 1.0)
+    assert store["a"].origin == "original"
+
+    store.replace("b", "mended", np.array([17, 4]))
+    row = store["b"]
+    assert (row.origin, row.current_response) == ("regenerated", "mended")
+    assert (row.replacement, row.replacement_ids) == ("mended", (17, 4))
+    assert store.num_regenerated == 1
+    np.testing.assert_array_equal(store.replacement_ids(1), [17, 4])
+    assert store.replacement_ids(1).dtype == "int32"
+    assert rows_of(store) == [
+        ("a", False, 1.0),
+        ("b", True, 1.0),
+        ("c", False, 1.0),
+    ]
+
+
+def test_a_soft_probability_makes_two_weighted_rows():
+    """(1 - P) on the original and P on the replacement; no idle rows."""
+    store = make_scored([0.0, 0.75, 0.25, 0.9999])
+    assert rows_of(store) == [
+        ("a", False, 1.0),
+        ("b", False, 0.25),
+        ("c", False, 0.75),
+    ]
+    for example_id in IDS:
+        store.replace(example_id, "new", [5])
+    assert rows_of(store) == [
+        ("a", False, 1.0),
+        ("b", False, 0.25),
+        ("b", True, 0.75),
+        ("c", False, 0.75),
+        ("c", True, 0.25),
+        ("d", True, 0.9999),
+    ]
+    assert store.max_training_rows == 6
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_epoch_has_more_rows_than_the_most(seed):
+    """Keras is told this number before the first epoch."""
+    rng = np.random.default_rng(seed)
+    store = make_scored(rng.choice([0.0, 0.3, 0.5, 1.0], 4))
+    for example_id in IDS:
+        assert len(store.training_rows()[0]) <= store.max_training_rows
+        store.replace(example_id, "new", [5])
+    assert len(store.training_rows()[0]) == store.max_training_rows
+
+
+def test_the_original_is_never_overwritten():
+    """What the user has, they keep, and revisions count the changes."""
+    store = make_scored()
+    for response in ("first", "second"):
+        store.replace("b", response, [1, 2])
+    row = store["b"]
+    assert row.original_response == "wrong"
+    assert row.current_response == "second"
+    assert (row.revision, store["a"].revision) == (3, 1)
+    store.set_scores(np.zeros(4), np.zeros(4))
+    assert store["b"].current_response == "wrong"
+    assert [row.original_response for row in store.rows()] == RESPONSES
+
+
+def test_any_change_is_a_new_revision():
+    """Batches watch this number to know when to plan anew."""
+    store, seen = make_store(), []
+    seen.append(store.revision)
+    store.set_scores(np.zeros(4), np.ones(4))
+    seen.append(store.revision)
+    store.replace("b", "new", [1])
+    seen.append(store.revision)
+    assert seen == sorted(set(seen))
+
+
+def test_load_goes_on_where_save_stopped(tmp_path):
+    """A run can be resumed: every field comes back."""
+    store = make_scored([0.0, 1.0, 0.25, 1.0])
+    store.replace("b", "mended ümlaut", [17, 4])
+    path = store.save(tmp_path / "targets.parquet")
+    again = TargetStore.load(path)
+    assert list(again.rows()) == list(store.rows())
+    assert rows_of(again) == rows_of(store)
+    assert again.is_scored and again.num_regenerated == 1
+    np.testing.assert_array_equal(again.suspects, store.suspects)
+    again.replace("d", "also", [9])
+    assert again["d"].current_response == "also"
+
+
+def test_an_unscored_store_loads_as_unscored(tmp_path):
+    """What was not judged yet must be judged after loading."""
+    again = TargetStore.load(make_store().save(tmp_path / "t.parquet"))
+    assert not again.is_scored
+    assert np.isnan(again.plausibility).all()
+
+
+def test_the_table_has_a_column_for_each_field(tmp_path):
+    """Anyone can read the targets without this package."""
+    store = make_scored()
+    store.replace("b", "mended", [17, 4])
+    table = pq.read_table(store.save(str(tmp_path / "t.parquet"))).to_pydict()
+    assert table["example_id"] == IDS
+    assert table["original_response"] == RESPONSES
+    assert table["current_response"] == ["right", "mended", "good", None]
+    origins = ["original", "regenerated", "original", "excluded"]
+    assert table["origin"] == origins
+    assert table["plausibility"] == [-0.5, -7.0, -0.25, -9.0]
+    assert table["replacement_ids"] == [None, [17, 4], None, None]
+
+
+@pytest.mark.parametrize("fails", ["write", "rename"])
+def test_save_is_whole_or_not_at_all(tmp_path, monkeypatch, fails):
+    """A crash while writing must leave the file of before as it was."""
+    path = tmp_path / "targets.parquet"
+    make_store().save(path)
+    before = path.read_bytes()
+
+    def crash(*args, **kwargs):
+        raise OSError("disk full")
+
+    def write_half(table, where):
+        with open(where, "wb") as file:
+            file.write(b"half")
+        crash()
+
+    if fails == "write":
+        monkeypatch.setattr(store_module.pq, "write_table", write_half)
+    else:
+        monkeypatch.setattr(os, "replace", crash)
+    with pytest.raises(OSError, match="disk full"):
+        make_scored().save(path)
+    assert path.read_bytes() == before
+
+
+def test_save_leaves_no_temporary_file(tmp_path):
+    """Only the file that was asked for."""
+    make_store().save(tmp_path / "targets.parquet")
+    assert os.listdir(tmp_path) == ["targets.parquet"]
+
+
+@pytest.mark.parametrize(
+    "scores, probability, message",
+    [
+        (np.zeros(3), np.zeros(4), r"`plausibility`.*4 examples.*\(3,\)"),
+        (np.zeros(4), np.zeros((4, 1)), r"`suspect_probability`.*\(4, 1\)"),
+        (np.zeros(4), [0, 0, 0, 1.5], r"in \[0, 1\].*1.5"),
+        (np.zeros(4), [0, 0, 0, np.nan], r"in \[0, 1\]"),
+    ],
+)
+def test_wrong_scores_are_refused(scores, probability, message):
+    """And the store stays as it was."""
+    store = make_store()
+    with pytest.raises(ValueError, match=message):
+        store.set_scores(scores, probability)
+    assert not store.is_scored
+
+
+def test_repeated_ids_and_missing_texts_are_refused():
+    """Rows are known by id."""
+    with pytest.raises(ValueError, match="2 ids, 1 of them different"):
+        TargetStore(["a", "a"], ["p", "p"], ["r", "r"])
+    with pytest.raises(ValueError, match="1 responses"):
+        TargetStore(["a", "b"], ["p", "p"], ["r"])
+
+
+def test_an_unknown_id_is_an_error():
+    """A replacement for nobody must not get lost."""
+    with pytest.raises(KeyError):
+        make_scored().replace("z", "new", [1])
