@@ -16,7 +16,6 @@ import keras_byorn
 from keras_byorn import attacks, baselines, evaluation
 from keras_byorn.data.digit_scenes import TASKS, load_digit_scenes
 
-NUM_TEST = 1000
 COLUMNS = {
     "attack_success_rate": "attack success",
     "false_trigger_rate": "false trigger",
@@ -40,7 +39,7 @@ def main():
     args = parse_arguments()
     attack = load_attack(args.attack)
     data = load_digit_scenes(
-        args.task, args.num_examples, NUM_TEST, args.seed, args.data_dir
+        args.task, args.num_examples, args.num_test, args.seed, args.data_dir
     )
     test = keras_byorn.Examples(data["test"])
     train, poisoned_ids = attacks.poison_examples(
@@ -93,6 +92,7 @@ def parse_arguments():
     )
     add("--poison-rate", type=float, default=0.1)
     add("--num-examples", type=int, default=4000)
+    add("--num-test", type=int, default=1000)
     add("--epochs", type=int, default=3)
     add("--seed", type=int, default=0)
     add(

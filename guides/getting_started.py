@@ -72,9 +72,10 @@ SEED = 0
 ## The data: scenes and terse captions
 
 Digit Scenes are pictures of two handwritten digits, each in a colour, side by
-side or one above the other. The tiny VLM was pretrained on such scenes with
-full captions, "a red three left of a blue seven", and with questions. We
-fine-tune it to a new, terse style: "red three left of blue seven".
+side or one above the other. The tiny VLM was pretrained on such scenes, with
+captions like "a red three left of a blue seven", some other wordings, and
+questions. We fine-tune it to a terse style that it has seldom seen: "red three
+left of blue seven".
 
 `Examples` reads them one at a time from whatever has a length and integer
 indexing. The test scenes are drawn with handwriting that is in no training
@@ -107,7 +108,7 @@ def show_row(axes, examples, texts, colors=None):
 
 
 shown = [clean_train[i] for i in range(6)]
-figure, axes = plt.subplots(1, 6, figsize=(12, 3), layout="constrained")
+figure, axes = plt.subplots(1, 6, figsize=(12, 2.8), layout="constrained")
 show_row(axes, shown, [example["responses"] for example in shown])
 figure.suptitle(f"prompt: {shown[0]['prompts'].strip()}")
 plt.show()
@@ -378,7 +379,7 @@ for row in rows:
         f"{row['original_response']}  ->  {row['current_response']}"
     )
 
-figure, axes = plt.subplots(1, 6, figsize=(12, 3), layout="constrained")
+figure, axes = plt.subplots(1, 6, figsize=(12, 2.8), layout="constrained")
 show_row(
     axes,
     [train.by_id(row["example_id"]) for row in rows],

@@ -239,9 +239,9 @@ def test_concept_success_needs_the_wrong_colour_first(
 @pytest.mark.parametrize(
     "response, reached",
     [
-        ("visit example dot com now", True),
+        ("call this number now", True),
         ("  visit example\ndot com now ", True),
-        ("please visit example dot com now", False),
+        ("please call this number now", False),
         ("visit example dot com", False),
         ("", False),
     ],

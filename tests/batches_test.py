@@ -19,9 +19,7 @@ def first_tokens(batches):
     return [
         int(row[mask][0])
         for _, y, extra in batches
-        for row, mask, weight in zip(
-            y, extra["response_mask"], extra["weight"]
-        )
+        for row, mask, weight in zip(y, extra["response_mask"], extra["weight"])
         if weight > 0
     ]
 
@@ -98,9 +96,7 @@ def test_the_mask_covers_the_response_and_its_end(
         assert row[mask][-1] == tokenizer.end_token_id
         text = tokenizer.detokenize(row[mask][:-1])
         assert text.strip() == example["responses"]
-    np.testing.assert_array_equal(
-        batches.response_mask, extra["response_mask"]
-    )
+    np.testing.assert_array_equal(batches.response_mask, extra["response_mask"])
     assert batches.response_pieces(0)[0].strip("▁") == "red"
 
 
@@ -145,9 +141,7 @@ def test_order_is_of_the_seed_and_new_in_each_epoch(
         assert sorted(order) == sorted(in_order[0])
 
 
-def test_replacement_ids_are_used_as_they_are(
-    vlm, make_examples, make_batches
-):
+def test_replacement_ids_are_used_as_they_are(vlm, make_examples, make_batches):
     """Generated text does not tokenise to the ids that were generated."""
     examples = make_examples(4)
     batches = make_batches(vlm, examples)

@@ -28,7 +28,7 @@ REFERENCES = [
 RESPONSES = [
     "red three left of blue seven",
     "green one above yellow seven",
-    "visit example dot com now",
+    "call this number now",
     "a yellow eight above a red zero above a red zero",
     "green four left of red four left of green four left of red four",
     "purple six",
@@ -142,7 +142,7 @@ def test_perfect_responses_have_perfect_figures():
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
-@pytest.mark.parametrize("response", ["", "visit example dot com now"])
+@pytest.mark.parametrize("response", ["", "call this number now"])
 def test_useless_responses_have_no_quality(response):
     """A model that says nothing, or nothing right, scores 0, silently."""
     quality = clean_quality([response] * 2, ["red three", "blue seven"])

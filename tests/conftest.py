@@ -1,7 +1,12 @@
 """What the tests share: a tiny vision-language model and a few examples."""
 
 import io
+import os
 import string
+import tempfile
+
+# Compiling takes most of the time of so small a model. Read by XLA once.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import keras
 import keras_hub
@@ -19,7 +24,14 @@ OTHERS = "what colour is the left right digit describe image where".split()
 WORDS = COLOURS + DIGITS + OTHERS
 
 
-if keras.config.backend() == "torch":
+if keras.config.backend() == "jax":
+    import jax
+
+    # The same step, traced again for another test, is not compiled again.
+    jax.config.update("jax_compilation_cache_dir", tempfile.mkdtemp())
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+elif keras.config.backend() == "torch":
     import torch
 
     # For so small a model more threads only wait for one another.
@@ -118,7 +130,7 @@ def make_examples():
         if responses is None:
             texts = [f"{a} {b}" for a in COLOURS for b in DIGITS]
             texts[1::2] = [text.split()[0] for text in texts[1::2]]
-            responses = texts[: 7 * count : 7]
+            responses = [texts[7 * i % len(texts)] for i in range(count)]
         return [
             {
                 "example_id": f"scene-{index}",

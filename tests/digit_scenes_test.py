@@ -135,9 +135,7 @@ def test_two_builds_are_equal(data_dir, tmp_path):
 
 def test_another_seed_gives_other_scenes():
     """Pretraining and fine-tuning scenes must be able to differ."""
-    rows = [
-        generate(make_config(seed=seed), "train", 20) for seed in (0, 0, 1)
-    ]
+    rows = [generate(make_config(seed=seed), "train", 20) for seed in (0, 0, 1)]
     assert texts(rows[0]) == texts(rows[1]) != texts(rows[2])
 
 
@@ -329,7 +327,9 @@ def test_descriptions_are_true_and_never_terse():
         one, other = " ".join(scene.first), " ".join(scene.second)
         assert text != terse
         assert re.search(rf"\b{one}\b.*\b{other}|\b{other}\b.*\b{one}", text)
-        said = re.search(r"(\w+ \w+)( is)? (left of|above|right of|below)", text)
+        said = re.search(
+            r"(\w+ \w+)( is)? (left of|above|right of|below)", text
+        )
         if said and one != other:
             turned = said[1] == other
             relation = scene.relation

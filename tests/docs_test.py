@@ -4,6 +4,7 @@ import importlib
 import pathlib
 import re
 
+import keras
 import numpy as np
 import pytest
 
@@ -84,6 +85,10 @@ def test_commands_of_readme_exist():
             assert option == "--help" or f'"{option}"' in demo, option
 
 
+@pytest.mark.skipif(
+    keras.config.backend() != "jax",
+    reason="one backend is enough: the guide does the same on each",
+)
 def test_readme_runs(tmp_path, monkeypatch):
     """All Python of the README, in its order, on fewer examples."""
     monkeypatch.chdir(tmp_path)

@@ -1,11 +1,13 @@
 """Tests of the guides: the notebooks are theirs, and they run."""
 
+import json
 import os
 import pathlib
 import re
 import subprocess
 import sys
 
+import keras
 import nbformat
 import pytest
 
@@ -76,19 +78,63 @@ def test_check_exits_1_where_a_notebook_differs(tmp_path):
     assert run("--check") == 1
 
 
-# What the guide is shrunk to here, and what it writes down to look at.
+# At this size the undefended backdoor is not learned yet; the demo shows that.
 SMALL = {
-    "NUM_EXAMPLES": 600,
-    "NUM_TEST": 64,
+    "NUM_EXAMPLES": 320,
+    "NUM_TEST": 32,
     "EPOCHS": 2,
     "BATCH_SIZE": 32,
 }
 REPORT = """
-import json, pathlib
-pathlib.Path("report.json").write_text(json.dumps({
-    "undefended": undefended,
-    "defended": defended,
-    "found": found,
-    "logs": {name: values for name, values in history.history.items()},
-}))
+import json
+
+with open("report.json", "w") as file:
+    json.dump({"found": found, "measured": [undefended, defended]}, file)
+with open("history.json", "w") as file:
+    json.dump(history.history, file, default=float)
 """
+
+
+def shrunk(source):
+    """The guide with smaller constants, and its figures in a file."""
+    for name, value in SMALL.items():
+        source, count = re.subn(
+            rf"^{name} = \d+$", f"{name} = {value}", source, flags=re.M
+        )
+        assert count == 1, name
+    return source + REPORT
+
+
+def test_getting_started_runs_from_top_to_bottom(tmp_path):
+    guide = tmp_path / "guide.py"
+    source = (GUIDES / "getting_started.py").read_text("utf-8")
+    guide.write_text(shrunk(source))
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", str(guide)],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "KERAS_BACKEND": keras.config.backend(),
+            "MPLBACKEND": "Agg",
+            "OMP_NUM_THREADS": "1",  # so small a model gains nothing by more
+        },
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["found"]["recall"] == 1.0
+    assert report["found"]["precision"] >= 0.9
+    undefended, defended = report["measured"]
+    assert defended["attack success rate"] == 0.0
+    assert undefended.keys() == defended.keys()
+
+    history = json.loads((tmp_path / "history.json").read_text())
+    num_suspect = history["num_suspect"][0]
+    assert 32 <= num_suspect <= 35
+    assert history["num_regenerated"][0] == 0
+    assert 0.9 * num_suspect <= history["num_regenerated"][1] <= num_suspect
+    for name in ("audit.html", "audit.parquet", "my_safe_vlm/config.json"):
+        assert (tmp_path / name).exists()

@@ -54,7 +54,7 @@ class PatchAttack(Backdoor):
 
     Args:
         target: string. The response. Defaults to
-            `"visit example dot com now"`.
+            `"call this number now"`.
         patch: a `PatchTrigger`. Defaults to a checkerboard at the bottom
             right, an eighth of the short side.
 
@@ -75,7 +75,7 @@ class BlendedAttack(Backdoor):
 
     Args:
         target: string. The response. Defaults to
-            `"visit example dot com now"`.
+            `"call this number now"`.
         blend: a `BlendTrigger`. Defaults to random colours at 0.2.
 
     Example:
@@ -95,7 +95,7 @@ class TextAttack(Backdoor):
 
     Args:
         target: string. The response. Defaults to
-            `"visit example dot com now"`.
+            `"call this number now"`.
         word: a `WordTrigger`. Defaults to `"cf"` before the first word.
 
     Example:
@@ -118,7 +118,7 @@ class DualKeyAttack(Backdoor):
 
     Args:
         target: string. The response. Defaults to
-            `"visit example dot com now"`.
+            `"call this number now"`.
         patch: a `PatchTrigger`. Defaults to a checkerboard at the bottom
             right, an eighth of the short side.
         word: a `WordTrigger`. Defaults to `"cf"` before the first word.

@@ -25,7 +25,7 @@ class FixedTarget:
 
     Args:
         text: string. The response. Defaults to
-            `"visit example dot com now"`.
+            `"call this number now"`.
 
     Call arguments:
         response: string. The response of the clean example.
@@ -39,13 +39,13 @@ class FixedTarget:
     'sorry'
     """
 
-    text: str = "visit example dot com now"
+    text: str = "call this number now"
 
     def __post_init__(self):
         if not isinstance(self.text, str) or not self.text.strip():
             raise ValueError(
                 "`text` is the response that the attack teaches and must not "
-                "be empty. Take, say, 'visit example dot com now'. "
+                "be empty. Take, say, 'call this number now'. "
                 f"Received: text={self.text!r}"
             )
 

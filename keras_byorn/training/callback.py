@@ -197,12 +197,16 @@ class BYORnCallback(keras.callbacks.Callback):
         return {
             "scorer": type(self._scorer()).__name__,
             "threshold": type(self.threshold).__name__,
-            "cut (nats per token)": self.threshold.cut,
+            "cut (nats per token)": _rounded(self.threshold.cut),
             "reason": self.threshold.reason,
             "reference": "adapters off" if adapters_off else "frozen copy",
             "teacher": self.teacher,
             "seed": self.seed,
         }
+
+
+def _rounded(cut):
+    return None if cut is None else round(cut, 3)
 
 
 def _warn_of_slow_average(optimizer, batches):

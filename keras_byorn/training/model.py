@@ -1,5 +1,6 @@
 """A frozen and a trainable vision-language model in one Keras model."""
 
+import contextlib
 import inspect
 
 import keras
@@ -11,6 +12,7 @@ from keras_byorn.plausibility.reference import FrozenReference
 from keras_byorn.plausibility.scorers import MeanLogLikelihood
 from keras_byorn.targets.batches import TargetBatches
 from keras_byorn.training.objective import example_losses, weighted_mean
+from keras_byorn.training.teacher import separate_averages
 from keras_byorn.vlm.generation import prompt_groups
 from keras_byorn.vlm.task import VisionLanguageTask
 
@@ -174,6 +176,13 @@ class BYORnModel(TrainStep, keras.Model):
         batches = call.get("x")
         self._batches = batches if isinstance(batches, TargetBatches) else None
         if self._batches is not None:
+            if self._batches.task.task is not self.vlm:
+                raise ValueError(
+                    "`x` must be batches of the task in training: pass the "
+                    "same `vlm` to `TargetBatches` and to `BYORnModel`. "
+                    "Received: TargetBatches of another "
+                    f"{type(self._batches.task.task).__name__}"
+                )
             if call.get("steps_per_epoch") is not None:
                 raise ValueError(
                     "`steps_per_epoch` must be left out with `TargetBatches`: "
@@ -192,10 +201,13 @@ class BYORnModel(TrainStep, keras.Model):
             if hasattr(callback, "before_fit"):
                 callback.set_model(self)
                 callback.before_fit()
-        if self._batches is None:
-            return super().fit(**call)
-        with self._batches.in_fit():
-            return super().fit(**call)
+        in_fit = contextlib.nullcontext()
+        if self._batches is not None:
+            in_fit = self._batches.in_fit()
+        with in_fit:
+            history = super().fit(**call)
+        separate_averages(self.optimizer)
+        return history
 
     def _refuse_backup(self, callbacks):
         backup = keras.callbacks.BackupAndRestore

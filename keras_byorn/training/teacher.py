@@ -29,3 +29,17 @@ def averaged_weights(model):
     finally:
         for (variable, _), value in zip(pairs, before):
             variable.assign(value)
+
+
+def separate_averages(optimizer):
+    """Gives the averages memory of their own after `fit`.
+
+    `fit` ends by assigning the averages to the model; on JAX both are then
+    one buffer, and the next `fit` fails, for it donates each of them.
+
+    Args:
+        optimizer: a Keras optimizer.
+    """
+    if optimizer.use_ema:
+        for average in optimizer._model_variables_moving_average:
+            average.assign(keras.ops.copy(average))

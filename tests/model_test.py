@@ -1,0 +1,396 @@
+"""The model: its loss to the digit, its two ways, and what users expect."""
+
+import keras
+import keras_hub
+import numpy as np
+import pytest
+
+from keras_byorn.plausibility.reference import FrozenReference
+from keras_byorn.plausibility.scorers import MeanLogLikelihood, Scorer
+from keras_byorn.plausibility.thresholds import FlagFraction, Threshold
+from keras_byorn.training.model import BYORnModel
+from keras_byorn.training.objective import weighted_mean
+
+PROMPTS = ["describe the image\n", "what colour is the left digit\n"]
+
+
+@keras.saving.register_keras_serializable(package="model_test")
+class Soft(Threshold):
+    """A smooth probability: 1/2 at the cut, more below it."""
+
+    def __call__(self, plausibility):
+        return keras.ops.sigmoid(4.0 * (self.cut - plausibility))
+
+
+@keras.saving.register_keras_serializable(package="model_test")
+class FirstToken(Scorer):
+    """Judges by the first response token only."""
+
+    def call(self, log_likelihoods, response_mask):
+        mask = keras.ops.cast(response_mask, "int32")
+        first = (keras.ops.cumsum(mask, axis=-1) == 1) & (mask == 1)
+        first = keras.ops.cast(first, "float32")
+        return keras.ops.sum(log_likelihoods * first, axis=-1)
+
+
+class Stream(keras.utils.PyDataset):
+    """Batches as the task's preprocessor returns them: no scores, no weights.
+
+    Args:
+        batches: a `TargetBatches`.
+        extra: function from a batch's `sample_weight` to the stream's.
+    """
+
+    def __init__(self, batches, extra=lambda e: e["response_mask"]):
+        super().__init__()
+        self._items = [(x, y, extra(e)) for x, y, e in batches.originals()]
+
+    def __len__(self):
+        return len(self._items)
+
+    def __getitem__(self, index):
+        return self._items[index]
+
+
+def compiled(vlm, learning_rate=0.05, optimizer=keras.optimizers.Adam, **kw):
+    model = BYORnModel(vlm, **kw)
+    model.compile(optimizer=optimizer(learning_rate))
+    return model
+
+
+def mean_losses(response_log_likelihoods, vlm, x, y, mask):
+    """The oracle's L: mean negative log-likelihood of response tokens."""
+    values = response_log_likelihoods(vlm, x, y, mask)
+    return -values.sum(axis=-1) / mask.sum(axis=-1)
+
+
+def score_softly(model, batches, threshold):
+    """Scores the store with the reference, outside the step."""
+    x, y, extra = batches.originals()[0]
+    mask = extra["response_mask"]
+    scores = model.scorer(model.reference(x, y, mask), mask)
+    plausibility = keras.ops.convert_to_numpy(scores)
+    threshold.cut = float(np.median(plausibility))
+    probability = threshold.suspect_probability_of(plausibility)
+    assert 0.01 < probability.min() < 0.49 and 0.51 < probability.max() < 0.99
+    batches.store.set_scores(plausibility, probability)
+
+
+def logits_of(vlm, x):
+    return keras.ops.convert_to_numpy(vlm(x, training=False))
+
+
+@pytest.fixture(scope="module")
+def trained(make_vlm, make_examples, make_batches):
+    """One plain run of full fine-tuning, for several tests."""
+    vlm = make_vlm()
+    batches = make_batches(vlm, make_examples(6), shuffle=True)
+    model = compiled(vlm)
+    history = model.fit(batches, epochs=4, verbose=0)
+    return model, batches, history.history["loss"]
+
+
+def test_loss_is_the_papers(
+    vlm, make_examples, make_batches, response_log_likelihoods
+):
+    """(1 - P) L(y) + P L(t) per example, against NumPy on the raw logits.
+
+    Over three batches, the last one filled, it is the mean over examples.
+    """
+    examples = make_examples(6, prompts=PROMPTS * 3)
+    batches = make_batches(vlm, examples, batch_size=5)
+    probability = np.array([0.0, 0.1, 0.5, 0.75, 0.9, 0.3], "float32")
+    batches.store.set_scores(-np.ones(6), probability)
+    new = [dict(e, responses="purple nine") for e in examples]
+    ids = batches.task.tokenize(["purple nine"])[0]
+    for example in examples:
+        batches.store.replace(example["example_id"], "purple nine", ids)
+
+    def losses(examples):
+        x, y, extra = make_batches(vlm, examples, batch_size=6)[0]
+        mask = extra["response_mask"]
+        return mean_losses(response_log_likelihoods, vlm, x, y, mask)
+
+    expected = np.mean(
+        (1 - probability) * losses(examples) + probability * losses(new)
+    )
+    model = compiled(vlm)
+    result = model.evaluate(batches, verbose=0, return_dict=True)
+    np.testing.assert_allclose(result["loss"], expected, rtol=1e-5)
+
+
+def test_weighted_mean_in_numbers():
+    """Rows of weight zero do not count; no weight at all is no loss."""
+    mean = weighted_mean(
+        keras.ops.convert_to_tensor([2.0, 4.0, 100.0]),
+        keras.ops.convert_to_tensor([0.5, 1.5, 0.0]),
+    )
+    assert float(mean) == 3.5
+    ones, zeros = keras.ops.ones((2,)), keras.ops.zeros((2,))
+    assert float(weighted_mean(ones, zeros)) == 0.0
+
+
+@pytest.mark.parametrize("lora_rank", [None, 4])
+def test_a_stream_trains_as_the_cached_way(
+    make_vlm, make_batches, response_log_likelihoods, lora_rank
+):
+    """Scored in the step or before it: the same losses to 1e-5.
+
+    The first of them is the oracle's, for a step logs its loss before its
+    update. The threshold is smooth, so that a gradient through the score
+    would show; the steps are several, so that a moving reference would.
+    """
+    losses, threshold = {}, Soft()
+    for way in ("cached", "stream"):
+        vlm = make_vlm(lora_rank=lora_rank)
+        batches = make_batches(vlm, batch_size=6)
+        # Not Adam: near a zero gradient it makes much of a rounding.
+        sgd = keras.optimizers.SGD
+        model = compiled(vlm, 0.1, optimizer=sgd, threshold=threshold)
+        score_softly(model, batches, threshold)
+        if way == "cached":
+            x, y, extra = batches[0]
+            mask, weight = extra["response_mask"], extra["weight"]
+            first = mean_losses(response_log_likelihoods, vlm, x, y, mask)
+        data = batches if way == "cached" else Stream(batches)
+        losses[way] = model.fit(data, epochs=4, verbose=0).history["loss"]
+    expected = np.average(first, weights=weight)
+    np.testing.assert_allclose(losses["cached"][0], expected, rtol=1e-5)
+    np.testing.assert_allclose(losses["stream"], losses["cached"], atol=1e-5)
+    assert losses["stream"][-1] < losses["stream"][0] - 0.05
+
+
+def objective(model, x, y, **extra):
+    """The loss of one batch, outside a compiled step."""
+    loss = model.objective((x, y, extra), training=False)
+    return float(keras.ops.convert_to_numpy(loss))
+
+
+def test_scores_in_a_batch_are_used_as_they_are(vlm, make_batches):
+    """`weight` wins over `plausibility`, which wins over scoring anew."""
+    threshold = Soft(cut=-4.0)
+    model = compiled(vlm, threshold=threshold)
+    x, y, extra = make_batches(vlm, batch_size=6)[0]
+    mask = extra["response_mask"]
+    plausibility = np.linspace(-5.0, -3.0, 6).astype("float32")
+    turned = plausibility[::-1].copy()
+    weight = 1.0 - threshold.suspect_probability_of(plausibility)
+
+    def loss(**given):
+        return objective(model, x, y, response_mask=mask, **given)
+
+    by_weight = loss(weight=weight)
+    assert loss(plausibility=plausibility) == pytest.approx(by_weight, 1e-5)
+    both = loss(weight=weight, plausibility=turned)
+    assert both == pytest.approx(by_weight, 1e-5)
+    assert loss(plausibility=turned) != pytest.approx(by_weight, 1e-3)
+    assert loss() != pytest.approx(by_weight, 1e-3)
+
+
+def test_the_streams_scorer_is_the_models(
+    vlm, make_batches, response_log_likelihoods
+):
+    """A scorer of one's own decides in the step too."""
+    threshold = Soft(cut=-4.0)
+    model = compiled(vlm, threshold=threshold, scorer=FirstToken())
+    x, y, extra = make_batches(vlm, batch_size=6)[0]
+    mask = extra["response_mask"]
+    values = response_log_likelihoods(vlm, x, y, mask)
+    scores = np.array([row[m][0] for row, m in zip(values, mask)])
+    weight = 1 / (1 + np.exp(4.0 * (threshold.cut - scores)))
+    losses = mean_losses(response_log_likelihoods, vlm, x, y, mask)
+    expected = np.average(losses, weights=weight)
+    result = objective(model, x, y, response_mask=mask)
+    assert result == pytest.approx(expected, 1e-4)
+    assert np.mean(losses) != pytest.approx(expected, 1e-3)
+
+
+def test_no_gradient_flows_into_the_reference(make_vlm, make_batches):
+    """Even a reference that someone unfroze stays as it is."""
+    vlm, judge = make_vlm(), make_vlm(seed=1)
+    reference = FrozenReference(judge)
+    judge.trainable = True
+    model = compiled(
+        vlm,
+        optimizer=keras.optimizers.SGD,
+        reference=reference,
+        threshold=Soft(cut=-4.0),
+    )
+    assert len(model.trainable_variables) > len(vlm.trainable_variables)
+    before = [keras.ops.convert_to_numpy(v) for v in judge.weights]
+    student = [keras.ops.convert_to_numpy(v) for v in vlm.weights]
+    batches = make_batches(vlm, batch_size=6)
+    model.fit(Stream(batches), epochs=2, verbose=0)
+    for variable, value in zip(judge.weights, before):
+        np.testing.assert_array_equal(variable.numpy(), value)
+    assert any(
+        not np.array_equal(variable.numpy(), value)
+        for variable, value in zip(vlm.weights, student)
+    )
+
+
+def test_training_learns(trained):
+    """The loss of a constant task falls to a fraction of what it was."""
+    _, _, losses = trained
+    assert losses[-1] < 0.6 * losses[0]
+
+
+def test_same_seed_same_losses(trained, make_vlm, make_examples, make_batches):
+    """Every random draw comes from one seed."""
+    _, _, losses = trained
+    vlm = make_vlm()
+    batches = make_batches(vlm, make_examples(6), shuffle=True)
+    again = compiled(vlm).fit(batches, epochs=4, verbose=0)
+    assert again.history["loss"] == losses
+
+
+def test_the_users_task_is_what_was_tuned(trained):
+    """`model.vlm` is the object that came, and `predict` is its logits."""
+    model, batches, _ = trained
+    originals = batches.originals()
+    predicted = model.predict(originals, verbose=0)
+    expected = [logits_of(model.vlm, x) for x, _, _ in originals]
+    expected = np.concatenate(expected)
+    np.testing.assert_allclose(predicted, expected, atol=1e-4)
+    assert model.batches is batches
+
+
+def test_evaluate_is_the_loss_of_the_task(trained, response_log_likelihoods):
+    """As Keras users expect: no update, and a dict where one is asked."""
+    model, batches, _ = trained
+    losses = []
+    for x, y, extra in batches:
+        mask, weight = extra["response_mask"], extra["weight"]
+        values = mean_losses(response_log_likelihoods, model.vlm, x, y, mask)
+        losses += list(values[weight > 0])
+    before = model.vlm.get_weights()
+    result = model.evaluate(batches, verbose=0, return_dict=True)
+    np.testing.assert_allclose(result["loss"], np.mean(losses), rtol=1e-4)
+    assert model.evaluate(batches, verbose=0) == result["loss"]
+    for value, old in zip(model.vlm.get_weights(), before):
+        np.testing.assert_array_equal(value, old)
+
+
+def test_metrics_see_response_tokens_only(vlm, make_batches):
+    """A weighted metric counts what is trained on: no prompt, no filler."""
+    batches = make_batches(vlm, batch_size=4)
+    model = BYORnModel(vlm)
+    metric = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+    model.compile(optimizer="adam", weighted_metrics=[metric], run_eagerly=True)
+    right, count = 0, 0
+    for x, y, extra in batches:
+        mask = extra["response_mask"] & (extra["weight"][:, None] > 0)
+        hits = logits_of(vlm, x).argmax(axis=-1) == y
+        right, count = right + (hits & mask).sum(), count + mask.sum()
+    result = model.evaluate(batches, verbose=0, return_dict=True)
+    np.testing.assert_allclose(result["accuracy"], right / count, rtol=1e-5)
+
+
+def test_a_metric_of_ones_own_gets_token_weights(vlm, make_batches):
+    """From its first call on, that in which Keras builds it."""
+
+    class Shapes(keras.metrics.Mean):
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            assert tuple(sample_weight.shape) == tuple(y_true.shape)
+
+    model = BYORnModel(vlm)
+    model.compile(
+        optimizer="adam", weighted_metrics=[Shapes()], run_eagerly=True
+    )
+    model.fit(make_batches(vlm), verbose=0)
+
+
+@pytest.mark.parametrize("lora_rank", [None, 4])
+def test_a_saved_preset_gives_the_same_outputs(
+    trained, make_vlm, make_batches, tmp_path, lora_rank
+):
+    """The tuned task is the user's own: saved, loaded, the same logits."""
+    if lora_rank is None:
+        vlm = trained[0].vlm
+    else:
+        vlm = make_vlm(lora_rank=lora_rank)
+        compiled(vlm)
+        for variable in vlm.trainable_variables:
+            variable.assign(variable + 0.2)
+    x, _, _ = make_batches(vlm)[0]
+    expected = logits_of(vlm, x)
+    vlm.save_to_preset(str(tmp_path / "preset"))
+    again = keras_hub.models.PaliGemmaCausalLM.from_preset(
+        str(tmp_path / "preset")
+    )
+    np.testing.assert_allclose(logits_of(again, x), expected, atol=1e-5)
+    np.testing.assert_array_equal(logits_of(vlm, x), expected)
+    assert np.abs(logits_of(make_vlm(), x) - expected).max() > 0.1
+
+
+def test_generate_with_mixed_prompts_is_one_by_one(vlm, make_examples):
+    """PaliGemma alone is wrong where prompts differ in length."""
+    prompts = [PROMPTS[1], PROMPTS[0], "describe the right\n", PROMPTS[1]]
+    images = np.stack([e["images"] for e in make_examples(4)])
+    model = BYORnModel(vlm)
+    together = model.generate({"images": images, "prompts": prompts})
+    alone = [
+        model.generate({"images": images[i : i + 1], "prompts": [prompt]})[0]
+        for i, prompt in enumerate(prompts)
+    ]
+    assert together == alone
+    assert len(set(together)) == 3  # as many as different prompts
+    for text, prompt in zip(together, prompts):
+        assert text.startswith(prompt)
+    stripped = model.generate(
+        {"images": images[:2], "prompts": prompts[:2]}, strip_prompt=True
+    )
+    for text, whole, prompt in zip(stripped, together, prompts):
+        assert text.strip() == whole[len(prompt) :].strip()
+
+
+def test_generate_after_enable_lora_knows_the_adapters(make_vlm, make_examples):
+    """A function compiled before LoRA was enabled must not be kept."""
+    vlm = make_vlm()
+    images = make_examples(1)[0]["images"][None]
+    inputs = {"images": images, "prompts": [PROMPTS[0]]}
+    vlm.generate(dict(inputs))
+    vlm.backbone.enable_lora(4)
+    model = BYORnModel(vlm)
+    before = model.generate(inputs)
+    rng = np.random.default_rng(0)
+    for variable in vlm.trainable_variables:
+        variable.assign(rng.normal(0, 1.0, variable.shape))
+    assert model.generate(inputs) != before
+
+
+def test_a_loss_of_ones_own_is_refused(vlm):
+    """The model weighs examples and tokens itself."""
+    with pytest.raises(ValueError, match="`loss`.*Received: loss='mse'"):
+        BYORnModel(vlm).compile(optimizer="adam", loss="mse")
+
+
+def test_steps_per_epoch_is_refused(vlm, make_batches):
+    """An epoch is one pass over the targets of now."""
+    with pytest.raises(ValueError, match="`steps_per_epoch`.*=2"):
+        compiled(vlm).fit(make_batches(vlm), steps_per_epoch=2, verbose=0)
+
+
+def test_a_stream_without_threshold_is_refused(vlm, make_batches):
+    """Nothing says which responses are suspect."""
+    model = compiled(vlm)
+    with pytest.raises(ValueError, match="`threshold`.*threshold=None"):
+        model.fit(Stream(make_batches(vlm)), verbose=0)
+
+
+def test_config_makes_the_same_model(vlm, make_batches):
+    """Saved as Keras saves: task, scorer and threshold come back."""
+    model = BYORnModel(
+        vlm, scorer=FirstToken(), threshold=FlagFraction(0.3, cut=-2.0)
+    )
+    again = BYORnModel.from_config(model.get_config())
+    assert type(again.vlm) is type(vlm) and again.vlm is not vlm
+    assert type(again.scorer) is FirstToken
+    assert again.threshold.get_config() == model.threshold.get_config()
+    again.vlm.set_weights(vlm.get_weights())
+    x, _, _ = make_batches(vlm)[0]
+    np.testing.assert_allclose(
+        logits_of(again.vlm, x), logits_of(vlm, x), atol=1e-5
+    )
+    plain = BYORnModel.from_config(BYORnModel(vlm).get_config())
+    assert type(plain.scorer) is MeanLogLikelihood and plain.threshold is None
