@@ -98,6 +98,9 @@ class Watch(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self.weights.append(keras.ops.convert_to_numpy(self._variable))
         optimizer = self.model.optimizer
+        if not optimizer.built:  # TensorFlow builds it in the first step
+            self.averages.append(None)
+            return
         for variable, average in zip(
             optimizer._trainable_variables,
             optimizer._model_variables_moving_average,
