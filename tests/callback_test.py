@@ -346,6 +346,36 @@ def test_averaged_weights_come_back_after_an_error(vlm):
         np.testing.assert_array_equal(variable.numpy(), value)
 
 
+def test_a_second_fit_goes_on(make_vlm, make_examples, make_batches):
+    """The first ends with the average in the model; the next starts there."""
+    vlm = make_vlm()
+    batches = make_batches(vlm, make_examples(4))
+    model = BYORnModel(vlm)
+    model.compile(optimizer=adam())
+    losses = [
+        model.fit(batches, epochs=2, verbose=0).history["loss"]
+        for _ in range(2)
+    ]
+    assert max(losses[1]) < losses[0][0]
+
+
+def test_a_slow_average_is_a_warning(vlm, make_examples, make_batches):
+    """It would teach the pretrained style for many epochs."""
+    batches = make_batches(vlm, make_examples(4))
+    batches.store.set_scores([-1.0] * 4, [0.0] * 4)
+    defence = BYORnCallback(verbose=0)
+    model = BYORnModel(vlm)
+    model.compile(optimizer=adam(ema_momentum=0.999))
+    model._batches = batches
+    defence.set_model(model)
+    with pytest.warns(UserWarning, match="ema_momentum"):
+        defence.before_fit()
+    model.compile(optimizer=adam(ema_momentum=0.1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        defence.before_fit()
+
+
 def fit(vlm, batches, defence, optimizer=None, **kwargs):
     model = BYORnModel(vlm)
     model.compile(optimizer=optimizer or adam())
@@ -374,6 +404,21 @@ def test_a_stream_with_the_callback_is_refused(make_vlm, make_batches):
     with pytest.raises(ValueError, match="TargetBatches.*threshold="):
         fit(vlm, stream, BYORnCallback(verbose=0))
     assert_untouched(vlm, make_vlm)
+
+
+def test_batches_of_another_task_are_refused(make_vlm, make_batches):
+    """Their targets would be read with another tokenizer."""
+    batches = make_batches(make_vlm())
+    with pytest.raises(ValueError, match="`x`.*same `vlm`.*PaliGemma"):
+        fit(make_vlm(), batches, BYORnCallback(verbose=0))
+
+
+def test_backup_with_lora_is_refused(make_vlm, make_batches, tmp_path):
+    """What it restores has merged adapters: the reference would be gone."""
+    vlm = make_vlm(lora_rank=2)
+    backup = keras.callbacks.BackupAndRestore(str(tmp_path / "backup"))
+    with pytest.raises(ValueError, match="save_lora_weights.*BackupAndR"):
+        fit(vlm, make_batches(vlm), backup)
 
 
 def test_the_callback_on_another_model_is_refused(vlm, make_batches):

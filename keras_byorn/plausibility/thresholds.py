@@ -151,12 +151,16 @@ class MixtureThreshold(Threshold):
 
     Fits a mixture of two Gaussians. A two-component fit always splits
     something, so it counts only where the components are separate, measured
-    by Ashman's D = √2 |μ₁ - μ₂| / √(σ₁² + σ₂²), where two components explain
-    the scores better than one (BIC), and where the lower is a minority.
-    Otherwise nothing is flagged, with a warning that says so.
+    by Ashman's D = √2 |μ₁ - μ₂| / √(σ₁² + σ₂²), where the lower is clearly
+    less plausible and not only different, where two components explain the
+    scores better than one (BIC), and where the lower is a minority. Otherwise
+    nothing is flagged, with a warning that says so.
 
     Args:
-        min_separation: float. The least D that counts as two groups.
+        min_separation: float. The least D that counts as two groups. Defaults
+            to 2.5; clean data in a new style reached 2.0.
+        min_gap: float. The least distance of the groups' means, nats per
+            token. Defaults to 0.5.
         max_fraction: float in (0, 1). The largest share of the examples that
             the lower group may be. Defaults to 0.5.
         cut: see `Threshold`. Set by `fit`.
@@ -168,12 +172,19 @@ class MixtureThreshold(Threshold):
         - [Ashman et al., 1994](https://doi.org/10.1086/117248), equation 1.
     """
 
-    def __init__(self, min_separation=2.0, max_fraction=0.5, cut=None):
+    def __init__(
+        self, min_separation=2.5, min_gap=0.5, max_fraction=0.5, cut=None
+    ):
         super().__init__(cut)
         if not min_separation > 0:
             raise ValueError(
-                "`min_separation` is Ashman's D and must be positive; 2 is a "
-                f"clean split. Received: min_separation={min_separation}"
+                "`min_separation` is Ashman's D and must be positive; 2.5 is a "
+                f"clear split. Received: min_separation={min_separation}"
+            )
+        if not min_gap >= 0:
+            raise ValueError(
+                "`min_gap` is a distance in nats per token and must not be "
+                f"negative. Received: min_gap={min_gap}"
             )
         if not 0 < max_fraction < 1:
             raise ValueError(
@@ -182,6 +193,7 @@ class MixtureThreshold(Threshold):
                 f"max_fraction={max_fraction}"
             )
         self.min_separation = float(min_separation)
+        self.min_gap = float(min_gap)
         self.max_fraction = float(max_fraction)
 
     def find_cut(self, plausibility, seed):
@@ -197,12 +209,16 @@ class MixtureThreshold(Threshold):
         is_lower = two.predict(scores) == lower
         # A wide lower component wins again far above the upper one.
         is_lower &= plausibility < np.max(two.means_)
-        found = f"separation D = {separation:.2f}"
+        gap = float(np.ptp(two.means_))
+        found = f"separation D = {separation:.2f}, gap {gap:.2f} nats"
         if two.bic(scores) >= one.bic(scores):
             return -np.inf, f"one group explains the scores, {found}"
         if separation < self.min_separation:
-            needed = self.min_separation
-            return -np.inf, f"no separate group, {found}, below {needed:.2f}"
+            needed = f"D of at least {self.min_separation:g} is needed"
+            return -np.inf, f"no separate group, {found}; {needed}"
+        if gap < self.min_gap:
+            needed = f"{self.min_gap:g} are needed"
+            return -np.inf, f"groups too near each other, {found}; {needed}"
         if not is_lower.any() or is_lower.mean() > self.max_fraction:
             share = is_lower.mean()
             return -np.inf, f"the lower group is {share:.0%} of all, {found}"
@@ -213,6 +229,7 @@ class MixtureThreshold(Threshold):
     def get_config(self):
         return {
             "min_separation": self.min_separation,
+            "min_gap": self.min_gap,
             "max_fraction": self.max_fraction,
             **super().get_config(),
         }
