@@ -297,13 +297,14 @@ plt.hist(
     [store.plausibility[~is_poisoned], store.plausibility[is_poisoned]],
     bins=60,
     stacked=True,
+    log=True,
     color=["steelblue", "firebrick"],
     label=["clean (we know)", "poisoned (we know)"],
 )
 if np.isfinite(defence.threshold.cut):
     plt.axvline(defence.threshold.cut, color="black", linestyle=":")
 plt.xlabel("plausibility, nats per token (low = implausible)")
-plt.ylabel("examples")
+plt.ylabel("examples (log scale)")
 plt.title(f"the cut: {defence.threshold.reason}")
 plt.legend(frameon=False)
 plt.show()
@@ -312,7 +313,9 @@ plt.show()
 ### What was flagged
 
 An example is a **suspect** if it lies below the cut. Suspect does not mean
-poisoned: the defence cannot know that. Here we can check.
+poisoned: the defence cannot know that. Here we can check. Do not expect the
+two groups to be so far apart everywhere: this is a small world, and an
+attacker who does not hide.
 """
 
 found = evaluation.detection(
@@ -433,6 +436,9 @@ model.fit(batches, epochs=3, callbacks=[defence])
 defence.audit().to_html("audit.html")
 vlm.save_to_preset("my_safe_vlm")
 ```
+
+The default momentum of the EMA, 0.99, suits epochs of a few hundred steps or
+more; `BYORnCallback` warns where an epoch is too short for it.
 
 `examples` is a list of dicts with the keys `example_id`, `images`, `prompts`
 and `responses`, a dict of such columns, a TFDS data source, or a Hugging Face

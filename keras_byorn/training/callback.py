@@ -10,7 +10,7 @@ from keras import ops
 from keras_byorn.plausibility.scorers import MeanLogLikelihood
 from keras_byorn.plausibility.thresholds import MixtureThreshold
 from keras_byorn.training.regeneration import SAMPLERS, Regenerator
-from keras_byorn.training.teacher import averaged_weights
+from keras_byorn.training.teacher import averaged_weights, averaging
 
 TEACHERS = ("ema", "student", "none")
 
@@ -92,18 +92,20 @@ class BYORnCallback(keras.callbacks.Callback):
 
     def before_fit(self):
         """Called by `BYORnModel.fit`: checks, scores, flags."""
-        self._check_model()
+        self._check_batches()
         batches = self.model.batches
-        self.batch_size = self.batch_size or 4 * batches.batch_size
+        if self.teacher == "ema":
+            _check_average(self.model.optimizer, batches)
+        batch_size = self.batch_size or 4 * batches.batch_size
         if not batches.store.is_scored:
-            self._score(batches)
+            self._score(batches, batch_size)
         if self._regenerator is None or self._regenerator.batches != batches:
             self._regenerator = Regenerator(
-                batches, self.sampler, self.batch_size, self.seed
+                batches, self.sampler, batch_size, self.seed
             )
 
     def on_train_begin(self, logs=None):
-        self._check_model()
+        self._check_batches()
 
     def on_epoch_begin(self, epoch, logs=None):
         suspects = np.flatnonzero(self.store.suspects)
@@ -114,8 +116,10 @@ class BYORnCallback(keras.callbacks.Callback):
         if logs is not None:
             logs["num_suspect"] = int(self.store.suspects.sum())
             logs["num_regenerated"] = self.store.num_regenerated
-            mean = float(np.mean(self.store.plausibility))
-            logs["mean_plausibility"] = mean
+            scored = np.isfinite(self.store.plausibility)
+            if scored.any():  # not so where the user set the flags
+                mean = np.mean(self.store.plausibility[scored])
+                logs["mean_plausibility"] = float(mean)
 
     def flag(self, plausibility):
         """Suspect probability of each example, `(N,)`, from its score."""
@@ -124,7 +128,7 @@ class BYORnCallback(keras.callbacks.Callback):
 
     def audit(self):
         """What was implausible, why, and what replaced it: an `Audit`."""
-        from keras_byorn.audit import Audit
+        from keras_byorn.audit import Audit  # stands behind training
 
         batches = self.model.batches
         return Audit(
@@ -134,7 +138,7 @@ class BYORnCallback(keras.callbacks.Callback):
             notes=self._notes(),
         )
 
-    def _check_model(self):
+    def _check_batches(self):
         if getattr(self.model, "batches", None) is None:
             raise ValueError(
                 "`BYORnCallback` replaces targets between epochs, and so needs "
@@ -143,21 +147,11 @@ class BYORnCallback(keras.callbacks.Callback):
                 f"a fitted threshold. Received: {type(self.model).__name__} "
                 "that is not fitted on TargetBatches"
             )
-        if self.teacher == "ema" and not self.model.optimizer.use_ema:
-            raise ValueError(
-                "`teacher='ema'` takes the average that the optimizer keeps: "
-                "compile with `use_ema=True`, such as "
-                "`keras.optimizers.AdamW(2e-4, use_ema=True)`, or pass "
-                "`teacher='student'`. Received: "
-                f"{type(self.model.optimizer).__name__} with use_ema=False"
-            )
-        if self.teacher == "ema":
-            _warn_of_slow_average(self.model.optimizer, self.model.batches)
 
-    def _score(self, batches):
+    def _score(self, batches, batch_size):
         if self.verbose:
             print(f"Scoring {len(batches.examples)} responses")
-        originals = batches.originals(self.batch_size)
+        originals = batches.originals(batch_size)
         reference, scorer = self.model.reference, self._scorer()
         log_likelihoods = reference.log_likelihoods(originals, self.verbose)
         log_likelihoods = log_likelihoods[: len(batches.examples)]
@@ -194,23 +188,31 @@ class BYORnCallback(keras.callbacks.Callback):
 
     def _notes(self):
         adapters_off = self.model.reference.adapters_off
-        return {
-            "scorer": type(self._scorer()).__name__,
-            "threshold": type(self.threshold).__name__,
-            "cut (nats per token)": _rounded(self.threshold.cut),
-            "reason": self.threshold.reason,
-            "reference": "adapters off" if adapters_off else "frozen copy",
-            "teacher": self.teacher,
-            "seed": self.seed,
-        }
+        if self.token_log_likelihoods is None:
+            decision = {"flags": "as they were in the store, not scored here"}
+        else:
+            cut = self.threshold.cut
+            decision = {
+                "scorer": type(self._scorer()).__name__,
+                "threshold": type(self.threshold).__name__,
+                "cut (nats per token)": "-" if cut is None else f"{cut:.3f}",
+                "reason": self.threshold.reason,
+                "reference": "adapters off" if adapters_off else "frozen copy",
+            }
+        return {**decision, "teacher": self.teacher, "seed": self.seed}
 
 
-def _rounded(cut):
-    return None if cut is None else round(cut, 3)
-
-
-def _warn_of_slow_average(optimizer, batches):
-    """An average that lags an epoch behind teaches the pretrained style."""
+def _check_average(optimizer, batches):
+    """The optimizer must keep an average, and one that keeps up."""
+    optimizer = averaging(optimizer)
+    if not optimizer.use_ema:
+        raise ValueError(
+            "`teacher='ema'` takes the average that the optimizer keeps: "
+            "compile with `use_ema=True`, such as "
+            "`keras.optimizers.AdamW(2e-4, use_ema=True)`, or pass "
+            "`teacher='student'`. Received: "
+            f"{type(optimizer).__name__} with use_ema=False"
+        )
     share = optimizer.ema_momentum ** len(batches)
     if share > MAX_PRETRAINED_SHARE:
         warnings.warn(

@@ -5,6 +5,11 @@ import contextlib
 import keras
 
 
+def averaging(optimizer):
+    """The optimizer that keeps the average: within a loss scale, if any."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
 @contextlib.contextmanager
 def averaged_weights(model):
     """Within this block the model has the average of its past weights.
@@ -14,7 +19,7 @@ def averaged_weights(model):
     Args:
         model: a compiled `keras.Model` that has taken a step.
     """
-    optimizer = model.optimizer
+    optimizer = averaging(model.optimizer)
     pairs = list(
         zip(
             optimizer._trainable_variables,
@@ -40,6 +45,7 @@ def separate_averages(optimizer):
     Args:
         optimizer: a Keras optimizer.
     """
+    optimizer = averaging(optimizer)
     if optimizer.use_ema:
         for average in optimizer._model_variables_moving_average:
             average.assign(keras.ops.copy(average))
