@@ -1,6 +1,11 @@
 """Pretrains the tiny vision-language model that comes with the package.
 
-KERAS_BACKEND=tensorflow python examples/pretrain_tiny_vlm.py --out PRESET
+    KERAS_BACKEND=tensorflow python examples/pretrain_tiny_vlm.py --out PRESET
+
+About ten minutes on two cores. Its last line is the exact match on 500 scenes
+each of unseen handwriting, on TensorFlow with seed 0:
+
+    {"captions": 0.96, "questions": 0.904, "unanswerable_questions": 0.7, ...}
 """
 
 import argparse

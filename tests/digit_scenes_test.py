@@ -10,7 +10,6 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core import file_adapters
 
 from keras_byorn.data import digit_scenes
-from keras_byorn.data.examples import Examples
 from keras_byorn.data.digit_scenes import (
     COLOURS,
     DIGITS,
@@ -19,6 +18,7 @@ from keras_byorn.data.digit_scenes import (
     DigitScenesConfig,
     Scene,
 )
+from keras_byorn.data.examples import Examples
 
 NUM_TRAIN, NUM_TEST = 250, 120
 OPPOSITE = {
