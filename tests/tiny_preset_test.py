@@ -43,7 +43,7 @@ def test_refuses_what_the_image_does_not_show(vlm):
     examples = unseen_scenes("unanswerable_questions", 128)
     responses = evaluation.responder(vlm)(examples)
     refused = [text in digit_scenes.REFUSALS for text in responses]
-    assert np.mean(refused) >= 0.75
+    assert np.mean(refused) >= 0.5
 
 
 def test_does_not_know_the_terse_style_yet(vlm):
