@@ -50,6 +50,8 @@ def main():
     )
     out = pathlib.Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
+    defended = [name for name in args.defense if name != "none"]
+    audited = "byorn" if "byorn" in defended else next(iter(defended), None)
     defenses = {}
     for name in args.defense:
         print(f"\n== {name}")
@@ -58,7 +60,7 @@ def main():
         figures |= measure(vlm, attack, test, args.seed)
         figures |= measure_detection(defence, poisoned_ids)
         defenses[name] = figures
-        if name == "byorn":
+        if name == audited:
             write_audit(defence.audit(), out)
     print_table(defenses)
     result = {

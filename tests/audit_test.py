@@ -20,8 +20,8 @@ import pytest
 from keras_byorn.audit import Audit
 from keras_byorn.audit.html import MAX_CHARACTERS, thumbnail, untrusted
 from keras_byorn.audit.plots import score_histogram
-from keras_byorn.audit.table import replacing
 from keras_byorn.data.examples import Examples
+from keras_byorn.data.files import replacing
 from keras_byorn.targets.store import TargetStore
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -6,6 +6,7 @@ from markupsafe import Markup
 
 from keras_byorn.audit import html, plots
 from keras_byorn.audit import table as tables
+from keras_byorn.data.files import replacing
 
 
 class Audit:
@@ -95,7 +96,7 @@ class Audit:
         page = html.render(
             self.table, self.summary, self._examples, self.notes, max_rows
         )
-        with tables.replacing(path) as temporary:
+        with replacing(path) as temporary:
             temporary.write_bytes(page.encode("utf-8", "xmlcharrefreplace"))
         return pathlib.Path(path)
 
@@ -114,7 +115,7 @@ class Audit:
         """
         figure = plots.plot_scores(self.table)
         if path is not None:
-            with tables.replacing(path) as temporary:
+            with replacing(path) as temporary:
                 figure.savefig(temporary, format="png", dpi=150)
         return figure
 

@@ -1,12 +1,12 @@
 """What each example is trained on now, and why."""
 
 import dataclasses
-import os
-import pathlib
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from keras_byorn.data.files import replacing
 
 ORIGINAL, REGENERATED, EXCLUDED = "original", "regenerated", "excluded"
 
@@ -193,10 +193,8 @@ class TargetStore:
 
     def save(self, path):
         """Writes a Parquet file, whole or not at all, and returns its path."""
-        path = pathlib.Path(path)
-        partial = path.with_name(f"{path.name}.partial")
-        pq.write_table(self.to_table(), partial)
-        os.replace(partial, path)
+        with replacing(path) as temporary:
+            pq.write_table(self.to_table(), temporary)
         return str(path)
 
     @classmethod
