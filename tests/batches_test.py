@@ -295,6 +295,22 @@ def test_one_worker_is_fine(vlm, make_examples, workers):
     assert len(TargetBatches(make_examples(2), vlm, workers=workers)) == 1
 
 
+def test_every_batch_that_fit_is_told_of_can_be_read(
+    vlm, make_examples, make_batches
+):
+    """TensorFlow reads two before training, though an epoch may have one."""
+    batches = make_batches(vlm, make_examples(6), batch_size=3)
+    score(batches, [0, 1, 2])
+    with batches.in_fit():
+        assert batches.num_batches == 2  # with all suspects replaced
+        first, second = batches[0], batches[1]
+    assert list(first[2]["weight"]) == [1, 1, 1]
+    for one, other in zip(
+        keras.tree.flatten(first), keras.tree.flatten(second)
+    ):
+        assert one.shape == other.shape and one.dtype == other.dtype
+
+
 @pytest.mark.parametrize("batch_size", [0, -3])
 def test_a_batch_size_below_one_is_refused(vlm, make_examples, batch_size):
     """Not an endless or an empty epoch."""

@@ -265,8 +265,15 @@ def test_audit_has_a_row_for_every_example(run):
 
 
 def to_the_last_token(task):
-    """Keeps what a random model writes, though it seldom ends."""
-    task._until_end = lambda token_ids: token_ids
+    """Keeps what a random model writes: it seldom ends, or means anything."""
+    until_end = task._until_end
+
+    def keep(token_ids):
+        ended = until_end(token_ids)
+        return token_ids if ended is None else ended
+
+    task._until_end = keep
+    task.detokenize = lambda token_ids: f"ids {list(token_ids)}"
 
 
 def test_regeneration_is_one_by_one(make_vlm, make_examples, make_batches):

@@ -5,7 +5,11 @@ import warnings
 import keras
 import numpy as np
 from keras import ops
+from scipy.stats import gaussian_kde
 from sklearn.mixture import GaussianMixture
+
+# Between two groups the density falls to half of the lower one's, or less.
+MAX_VALLEY = 0.5
 
 
 class Threshold:
@@ -151,10 +155,10 @@ class MixtureThreshold(Threshold):
 
     Fits a mixture of two Gaussians. A two-component fit always splits
     something, so it counts only where the components are separate, measured
-    by Ashman's D = √2 |μ₁ - μ₂| / √(σ₁² + σ₂²), where the lower is clearly
-    less plausible and not only different, where two components explain the
-    scores better than one (BIC), and where the lower is a minority. Otherwise
-    nothing is flagged, with a warning that says so.
+    by Ashman's D = √2 |μ₁ - μ₂| / √(σ₁² + σ₂²), with few scores in between,
+    where the lower is clearly less plausible and not only different, where
+    two components explain the scores better than one (BIC), and where the
+    lower is a minority. Otherwise nothing is flagged, and a warning says so.
 
     Args:
         min_separation: float. The least D that counts as two groups. Defaults
@@ -216,6 +220,9 @@ class MixtureThreshold(Threshold):
         if separation < self.min_separation:
             needed = f"D of at least {self.min_separation:g} is needed"
             return -np.inf, f"no separate group, {found}; {needed}"
+        depth = _valley(plausibility, *np.sort(np.ravel(two.means_)))
+        if depth > MAX_VALLEY:
+            return -np.inf, f"one broad group, with no valley in it, {found}"
         if gap < self.min_gap:
             needed = f"{self.min_gap:g} are needed"
             return -np.inf, f"groups too near each other, {found}; {needed}"
@@ -239,6 +246,12 @@ def ashman_d(means, variances):
     """Separation of two Gaussians, in units of their mean width."""
     gap = np.abs(np.diff(np.ravel(means)))[0]
     return float(np.sqrt(2) * gap / np.sqrt(np.sum(variances)))
+
+
+def _valley(scores, low, high):
+    """The least density between two points, in shares of the lower one's."""
+    density = gaussian_kde(scores)(np.linspace(low, high, 101))
+    return float(density.min() / min(density[0], density[-1]))
 
 
 def _between(below, above):

@@ -89,7 +89,7 @@ class TargetBatches(keras.utils.PyDataset):
         self._originals = self._pack(self.prompt_ids, response_ids)
         self.store = self._own_store(store, prompts, responses)
         self._epoch = 0
-        self._in_fit = self._in_epoch = False
+        self._tells_most = False
         self._plan = None
         self._plan_key = None
         self._packed_replacements = {}
@@ -100,39 +100,47 @@ class TargetBatches(keras.utils.PyDataset):
     def __getitem__(self, index):
         rows = self._rows()
         picked = slice(index * self.batch_size, (index + 1) * self.batch_size)
+        if index >= len(self):
+            # Keras reads some of the batches that `num_batches` told of to
+            # learn their shapes. Those past the epoch's end weigh nothing.
+            positions, replaced, weights = (column[:1] for column in rows)
+            return self._batch(positions, replaced, 0 * weights)
         return self._batch(*(column[picked] for column in rows))
 
     @property
     def num_batches(self):
-        """int. What Keras asks: batches of this epoch; before, of any.
+        """int. What Keras asks: batches of this epoch; before `fit`, of any.
 
         `fit` asks once before the first epoch and never runs more batches
         than that, though later epochs may have more. So it is told the most
         that an epoch can have, and each epoch ends where its batches end.
         """
-        if self._in_fit and not self._in_epoch:
+        if self._tells_most:
             return self._batches_for(self.store.max_training_rows)
         return len(self)
 
     @contextlib.contextmanager
     def in_fit(self):
-        """Within this block the number of batches may change by epoch."""
-        self._in_fit, self._in_epoch = True, False
+        """Within this block the number of batches may change by epoch.
+
+        Yields:
+            A callback that `fit` must be given.
+        """
+
+        def begin(logs=None):
+            self._tells_most = False
+
+        self._tells_most = True
         try:
             with warnings.catch_warnings():
                 # An epoch of fewer batches is what we want, not a mistake.
                 warnings.filterwarnings("ignore", "Your input ran out of data")
-                yield
+                yield keras.callbacks.LambdaCallback(on_train_begin=begin)
         finally:
-            self._in_fit = self._in_epoch = False
-
-    def on_epoch_begin(self):
-        """Called by Keras before each pass."""
-        self._in_epoch = True
+            self._tells_most = False
 
     def on_epoch_end(self):
         """Called by Keras after each pass: the next has another order."""
-        self._in_epoch = False
         self._epoch += 1
 
     def originals(self, batch_size=None):

@@ -84,6 +84,7 @@ class BYORnCallback(keras.callbacks.Callback):
         self.verbose = verbose
         self.token_log_likelihoods = None
         self._regenerator = None
+        self._num_epochs = 0
 
     @property
     def store(self):
@@ -100,6 +101,7 @@ class BYORnCallback(keras.callbacks.Callback):
         if not batches.store.is_scored:
             self._score(batches, batch_size)
         if self._regenerator is None or self._regenerator.batches != batches:
+            self._num_epochs = 0
             self._regenerator = Regenerator(
                 batches, self.sampler, batch_size, self.seed
             )
@@ -108,11 +110,14 @@ class BYORnCallback(keras.callbacks.Callback):
         self._check_batches()
 
     def on_epoch_begin(self, epoch, logs=None):
+        # Counted here, for `initial_epoch` says nothing of this student: it
+        # has to have had an epoch on kept examples before it teaches.
         suspects = np.flatnonzero(self.store.suspects)
-        if epoch > 0 and self.teacher != "none" and len(suspects):
+        if self._num_epochs and self.teacher != "none" and len(suspects):
             self._regenerate(suspects)
 
     def on_epoch_end(self, epoch, logs=None):
+        self._num_epochs += 1
         if logs is not None:
             logs["num_suspect"] = int(self.store.suspects.sum())
             logs["num_regenerated"] = self.store.num_regenerated

@@ -1,6 +1,5 @@
 """A frozen and a trainable vision-language model in one Keras model."""
 
-import contextlib
 import inspect
 
 import keras
@@ -192,7 +191,7 @@ class BYORnModel(TrainStep, keras.Model):
                 )
             call["shuffle"] = False
         del call["self"]
-        callbacks = keras.tree.flatten(call.get("callbacks"))
+        callbacks = _listed(call.get("callbacks"))
         self._refuse_backup(callbacks)
         for callback in callbacks:
             # Not `on_train_begin`: an error is safe before Keras has opened
@@ -201,11 +200,12 @@ class BYORnModel(TrainStep, keras.Model):
             if hasattr(callback, "before_fit"):
                 callback.set_model(self)
                 callback.before_fit()
-        in_fit = contextlib.nullcontext()
-        if self._batches is not None:
-            in_fit = self._batches.in_fit()
-        with in_fit:
+        if self._batches is None:
             history = super().fit(**call)
+        else:
+            with self._batches.in_fit() as callback:
+                call["callbacks"] = _with(callback, call.get("callbacks"))
+                history = super().fit(**call)
         separate_averages(self.optimizer)
         return history
 
@@ -270,3 +270,18 @@ class BYORnModel(TrainStep, keras.Model):
         for name in ("vlm", "scorer", "threshold"):
             config[name] = config[name] and deserialize(config[name])
         return cls(**config)
+
+
+def _listed(callbacks):
+    """The user's callbacks, in any of the forms that `fit` takes, as a list."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        return callbacks.callbacks
+    return keras.tree.flatten(callbacks or [])
+
+
+def _with(callback, callbacks):
+    """The user's callbacks and one of ours."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks.append(callback)
+        return callbacks
+    return [*_listed(callbacks), callback]
