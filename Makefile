@@ -25,11 +25,12 @@ $(ready): pyproject.toml Makefile
 demo: setup
 	$(quiet) KERAS_BACKEND=$(KERAS_BACKEND) $(python) examples/defend_digit_scenes.py $(ARGS)
 
+# Each backend in a process of its own, two at a time.
 test: setup
-	@set -e; for backend in $(BACKENDS); do \
-	    echo "== $$backend"; \
-	    $(quiet) KERAS_BACKEND=$$backend $(python) -m pytest --quiet tests; \
-	done
+	$(MAKE) --jobs=2 --keep-going --output-sync=target $(BACKENDS:%=test-%)
+
+test-%: setup
+	$(quiet) KERAS_BACKEND=$* $(python) -m pytest --quiet tests
 
 lint: setup
 	$(venv)/bin/ruff check .

@@ -119,9 +119,17 @@ class BYORnModel(TrainStep, keras.Model):
         )
         loss = weighted_mean(losses, weight)
         self._loss_tracker.update_state(loss, sample_weight=ops.sum(weight))
-        token_weight = ops.cast(response_mask, "float32") * weight[:, None]
-        self.compute_metrics(x, y, logits, sample_weight=token_weight)
+        extra = {"response_mask": response_mask, "weight": weight}
+        self.compute_metrics(x, y, logits, sample_weight=extra)
         return loss
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Metrics get the weight of each token, `(B, T)`, 0 off responses."""
+        if isinstance(sample_weight, dict):
+            mask = ops.cast(sample_weight["response_mask"], "float32")
+            weight = sample_weight.get("weight", ops.ones_like(mask[:, 0]))
+            sample_weight = mask * ops.cast(weight, "float32")[:, None]
+        return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def _unpack(self, data):
         """Inputs, targets, response mask and weight per example."""
