@@ -1,6 +1,18 @@
 """Poisons a fine-tuning set, then fine-tunes on it with and without defence.
 
-KERAS_BACKEND=jax python examples/defend_digit_scenes.py
+    KERAS_BACKEND=jax python examples/defend_digit_scenes.py
+
+About two minutes on one CPU core, on any backend. The default, a patch on
+10 % of 4,000 terse captions, should print (JAX, seed 0):
+
+                          none       byorn
+    attack success       0.995       0.000
+    exact match          0.935       0.943
+    recall                   -       1.000
+    flagged                  -       0.100
+
+and, as its last line, all figures as one JSON object. The audit and the
+histogram of the scores are written to the folder `out`.
 """
 
 import argparse

@@ -40,7 +40,13 @@ def main():
     args = parse_arguments()
     if not args.table:
         run_missing(args)
-    TABLE.write_text(make_table(read_results()))
+    results = read_results()
+    TABLE.write_text(
+        "# The demo, over attacks, seeds and backends\n\n"
+        "Made by `python examples/run_demo_grid.py`.\n\n"
+        f"## Each attack\n\n{make_summary(results)}\n"
+        f"## Every run\n\nSeeds 0, 1, 2 in order.\n\n{make_table(results)}"
+    )
     print(TABLE.read_text())
 
 
@@ -107,6 +113,44 @@ def run(case, backend, seed, cores):
     with RESULTS.open("a") as file:
         file.write(json.dumps(result) + "\n")
     print(json.dumps(result), flush=True)
+
+
+def make_summary(results):
+    """Markdown: a row for each case, over all its seeds and backends."""
+    lines = [
+        "| case | runs | attack success, undefended | BYORn, worst run | exact "
+        "match, undefended | BYORn | ratio | flagged | recall |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for case in CASES:
+        rows = [r["defenses"] for r in results if r["case"] == case]
+        if rows:
+            lines.append(summary_row(case, rows))
+    return "\n".join(lines) + "\n"
+
+
+def summary_row(case, rows):
+    def values(defence, key):
+        return [row[defence][key] for row in rows]
+
+    undefended = values("none", "attack_success_rate")
+    matches = [
+        statistics.mean(values(defence, "clean_exact_match"))
+        for defence in ("none", "byorn")
+    ]
+    recalls = [r for r in values("byorn", "recall") if r is not None]
+    cells = [
+        case,
+        len(rows),
+        f"{min(undefended):.3f}–{max(undefended):.3f}",
+        f"{max(values('byorn', 'attack_success_rate')):.3f}",
+        f"{matches[0]:.3f}",
+        f"{matches[1]:.3f}",
+        f"{matches[1] / matches[0]:.3f}",
+        f"{statistics.mean(values('byorn', 'flagged_fraction')):.3f}",
+        f"{min(recalls):.3f}" if recalls else "-",
+    ]
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def make_table(results):

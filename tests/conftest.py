@@ -116,6 +116,22 @@ def vlm(make_vlm):
     return make_vlm()
 
 
+@pytest.fixture
+def wordy_vlm(make_vlm):
+    """A tiny PaliGemma that says something else to every prompt and image.
+
+    Weights as small as new ones hardly tell prompts apart. These are drawn by
+    NumPy and so are the same on every backend; with them, prompts of several
+    lengths in one batch get other responses than each for itself.
+    """
+    vlm, rng = make_vlm(), np.random.default_rng(1)
+    for variable in vlm.backbone.trainable_variables:
+        if len(variable.shape) > 1:
+            width = 2 * np.std(keras.ops.convert_to_numpy(variable)) + 1e-8
+            variable.assign(rng.normal(0, width, variable.shape))
+    return vlm
+
+
 @pytest.fixture(scope="session")
 def make_examples():
     """A function that makes example dicts, the same for the same arguments.
