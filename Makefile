@@ -8,7 +8,8 @@ BACKENDS ?= jax tensorflow torch
 venv := .venv
 python := $(venv)/bin/python
 ready := $(venv)/.ready
-quiet := TF_CPP_MIN_LOG_LEVEL=3
+# PyTorch's threads only wait for one another on models as small as these.
+quiet := TF_CPP_MIN_LOG_LEVEL=3 OMP_NUM_THREADS=1
 
 .PHONY: setup demo test lint notebooks
 

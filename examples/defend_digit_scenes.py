@@ -1,3 +1,4 @@
+# ruff: noqa: E402
 """Poisons a fine-tuning set, then fine-tunes on it with and without defence.
 
     KERAS_BACKEND=jax python examples/defend_digit_scenes.py
@@ -18,8 +19,12 @@ histogram of the scores are written to the folder `out`.
 import argparse
 import importlib.util
 import json
+import os
 import pathlib
 import time
+
+# PyTorch's threads only wait for one another on a model as small as this.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import keras
 import keras_hub

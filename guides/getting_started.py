@@ -50,6 +50,8 @@ must be made before `keras` is imported.
 import os
 
 os.environ.setdefault("KERAS_BACKEND", "jax")  # or "tensorflow", or "torch"
+# On a CPU, PyTorch's threads only wait for one another on so small a model.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import keras
 import keras_hub

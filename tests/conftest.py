@@ -73,13 +73,15 @@ def tokenizer_proto():
 def make_vlm(tokenizer_proto):
     """A function that makes a tiny PaliGemma, the same for the same seed."""
 
-    def make(lora_rank=None, seed=0, sequence_length=SEQUENCE_LENGTH):
+    def make(
+        lora_rank=None, seed=0, sequence_length=SEQUENCE_LENGTH, num_layers=1
+    ):
         keras.utils.set_random_seed(seed)
         tokenizer = keras_hub.models.PaliGemmaTokenizer(proto=tokenizer_proto)
         backbone = keras_hub.models.PaliGemmaBackbone(
             vocabulary_size=tokenizer.vocabulary_size(),
             image_size=IMAGE_SIZE,
-            num_layers=1,
+            num_layers=num_layers,
             num_query_heads=2,
             num_key_value_heads=1,
             hidden_dim=16,
@@ -120,15 +122,14 @@ def vlm(make_vlm):
 def wordy_vlm(make_vlm):
     """A tiny PaliGemma that says something else to every prompt and image.
 
-    Weights as small as new ones hardly tell prompts apart. These are drawn by
-    NumPy and so are the same on every backend; with them, prompts of several
-    lengths in one batch get other responses than each for itself.
+    It has two layers, for the keys of a first one know no context, and large
+    weights drawn by NumPy, the same on every backend. With them, prompts of
+    several lengths in one batch get other responses than each for itself.
     """
-    vlm, rng = make_vlm(), np.random.default_rng(1)
+    vlm, rng = make_vlm(num_layers=2), np.random.default_rng(4)
     for variable in vlm.backbone.trainable_variables:
         if len(variable.shape) > 1:
-            width = 2 * np.std(keras.ops.convert_to_numpy(variable)) + 1e-8
-            variable.assign(rng.normal(0, width, variable.shape))
+            variable.assign(rng.normal(0, 0.7, variable.shape))
     return vlm
 
 
