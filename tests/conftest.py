@@ -28,7 +28,8 @@ if keras.config.backend() == "jax":
     import jax
 
     # The same step, traced again for another test, is not compiled again.
-    jax.config.update("jax_compilation_cache_dir", tempfile.mkdtemp())
+    compiled = tempfile.TemporaryDirectory()
+    jax.config.update("jax_compilation_cache_dir", compiled.name)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 elif keras.config.backend() == "torch":
