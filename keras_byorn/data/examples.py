@@ -60,7 +60,7 @@ class Examples:
                 _text(self._row(i, ("example_id",))["example_id"])
                 for i in range(len(source))
             ]
-        self.example_ids = [str(i) for i in example_ids]
+        self.example_ids = [str(_text(i)) for i in example_ids]
         self._check_ids()
         self._index = {i: n for n, i in enumerate(self.example_ids)}
 
