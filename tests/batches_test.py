@@ -125,10 +125,11 @@ def test_order_is_of_the_seed_and_new_in_each_epoch(
     def epochs(**kwargs):
         batches = make_batches(vlm, examples, **kwargs)
         orders = []
-        for _ in range(3):
-            batches.on_epoch_begin()
-            orders.append(first_tokens(batches))
-            batches.on_epoch_end()
+        with batches.in_fit():
+            for _ in range(3):
+                batches.on_epoch_begin()
+                orders.append(first_tokens(batches))
+                batches.on_epoch_end()
         return orders
 
     in_order = epochs(shuffle=False)
@@ -139,6 +140,16 @@ def test_order_is_of_the_seed_and_new_in_each_epoch(
     assert len({tuple(order) for order in (*orders, in_order[0])}) == 4
     for order in orders:
         assert sorted(order) == sorted(in_order[0])
+
+
+def test_a_look_at_the_data_does_not_change_the_next_epoch(
+    vlm, make_examples, make_batches
+):
+    """`evaluate` before `fit` must not give another run."""
+    batches = make_batches(vlm, make_examples(10), shuffle=True)
+    before = first_tokens(batches)
+    batches.on_epoch_end()  # outside of `fit`
+    assert first_tokens(batches) == before
 
 
 def test_replacement_ids_are_used_as_they_are(vlm, make_examples, make_batches):

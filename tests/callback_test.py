@@ -506,6 +506,15 @@ def test_the_untuned_model_never_teaches(make_vlm, make_examples, make_batches):
     assert calls == []
 
 
+def test_the_oracle_refuses_ids_that_it_does_not_know(
+    vlm, make_examples, make_batches
+):
+    """An oracle of other examples would be no oracle, without a word."""
+    batches = make_batches(vlm, make_examples(4))
+    with pytest.raises(ValueError, match="`poisoned_ids`.*'elsewhere'"):
+        fit(vlm, batches, OracleFlags({"elsewhere"}, verbose=0), epochs=1)
+
+
 def flags_of(defence, plausibility):
     """What a defence flags, without a model in training."""
     with warnings.catch_warnings():

@@ -198,3 +198,10 @@ def test_replaced_refuses_unknown_ids():
     """A typing error in an id must not pass for a replacement."""
     with pytest.raises(ValueError, match="unknown ids.*'z'"):
         from_list().replaced({"z": rows()[0]})
+
+
+def test_rename_onto_a_field_that_exists_is_an_error(make_examples):
+    """Otherwise the one would overwrite the other without a word."""
+    rows = [{**row, "caption": "another"} for row in make_examples(2)]
+    with pytest.raises(ValueError, match="`rename` must not .* 'responses'"):
+        Examples(rows, rename={"caption": "responses"})[0]

@@ -252,6 +252,11 @@ def test_the_users_task_is_what_was_tuned(trained):
     expected = [logits_of(model.vlm, x) for x, _, _ in originals]
     expected = np.concatenate(expected)
     np.testing.assert_allclose(predicted, expected, atol=1e-4)
+    of_examples = model.predict(batches, verbose=0)  # shuffled, filled
+    assert len(of_examples) == len(batches.examples)
+    np.testing.assert_allclose(
+        of_examples, expected[: len(of_examples)], atol=1e-4
+    )
     assert model.batches is batches
 
 

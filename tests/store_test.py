@@ -123,7 +123,7 @@ def test_any_change_is_a_new_revision():
     """Batches watch this number to know when to plan anew."""
     store, seen = make_store(), []
     seen.append(store.revision)
-    store.set_scores(np.zeros(4), np.ones(4))
+    store.set_scores(np.zeros(4), [1, 1, 1, 0])
     seen.append(store.revision)
     store.replace("b", "new", [1])
     seen.append(store.revision)
@@ -133,7 +133,8 @@ def test_any_change_is_a_new_revision():
 def test_load_goes_on_where_save_stopped(tmp_path):
     """A run can be resumed: every field comes back."""
     store = make_scored([0.0, 1.0, 0.25, 1.0])
-    store.replace("b", "mended ümlaut", [17, 4])
+    store.replace("b", "mended ümlaut", [17, 4], written_by="a student")
+    store.review({0: "taken out"}, [-3.0, -1.0, -1.0, -1.0])
     path = store.save(tmp_path / "targets.parquet")
     again = TargetStore.load(path)
     assert list(again.rows()) == list(store.rows())
@@ -224,3 +225,55 @@ def test_an_unknown_id_is_an_error():
     """A replacement for nobody must not get lost."""
     with pytest.raises(KeyError):
         make_scored().replace("z", "new", [1])
+
+
+def test_a_restored_example_is_trained_on_as_it_came():
+    """A suspect put back costs no row of a replacement any more."""
+    store = make_scored([0.0, 1.0, 1.0, 0.0])
+    store.replace("b", "mended", [5])
+    store.review({1: "restored", 3: "taken out"}, np.full(4, -0.5))
+    assert [row.verdict for row in store.rows()] == [
+        "kept",
+        "restored",
+        "suspect",
+        "taken out",
+    ]
+    assert [row.origin for row in store.rows()] == [
+        "original",
+        "original",
+        "excluded",
+        "excluded",
+    ]
+    positions, replaced, weights = store.training_rows()
+    np.testing.assert_array_equal(positions, [0, 1])
+    assert not replaced.any() and (weights == 1).all()
+    assert store["b"].student_plausibility == -0.5
+
+
+def test_a_mixed_target_says_so():
+    """A soft suspect trains on both: the account must not hide one."""
+    store = make_scored([0.3, 0.7, 0.3, 0.0])
+    store.replace("a", "new", [5])
+    store.replace("b", "new", [5])
+    assert (store["a"].origin, store["b"].origin) == ("mixed", "mixed")
+    assert store["a"].current_response == store["a"].original_response
+    assert store["b"].current_response == "new"
+    assert store["c"].origin == "original"
+
+
+@pytest.mark.parametrize("set_all", ["scores", "review"])
+def test_all_suspects_is_an_error(set_all):
+    """With nothing kept, the first epoch would teach nothing."""
+    store = make_scored([0.0, 1.0, 1.0, 1.0])
+    with pytest.raises(ValueError, match="must leave some examples"):
+        if set_all == "scores":
+            store.set_scores(np.zeros(4), np.ones(4))
+        else:
+            store.review({0: "taken out"}, np.zeros(4))
+    assert store.suspects.sum() == 3
+
+
+def test_an_unknown_verdict_is_an_error():
+    """A typing error must not be taken for a decision."""
+    with pytest.raises(ValueError, match="Received: .'guilty'"):
+        make_scored().review({0: "guilty"}, np.zeros(4))

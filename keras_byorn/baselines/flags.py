@@ -26,6 +26,9 @@ class OracleFlags(BYORnCallback):
     Args:
         poisoned_ids: set of strings. The ground truth.
         **kwargs: as for `BYORnCallback`.
+
+    Raises:
+        ValueError: before training, if an id is not among the examples'.
     """
 
     def __init__(self, poisoned_ids, **kwargs):
@@ -34,4 +37,12 @@ class OracleFlags(BYORnCallback):
 
     def flag(self, plausibility):
         ids = self.model.batches.examples.example_ids
+        unknown = self.poisoned_ids - set(ids)
+        if unknown:
+            raise ValueError(
+                "`poisoned_ids` must be ids of the examples in training. Pass "
+                "those that `poison_examples` returned with these examples. "
+                f"Received: {len(unknown)} unknown ids, such as "
+                f"{sorted(unknown)[:3]}"
+            )
         return np.array([i in self.poisoned_ids for i in ids], "float32")

@@ -27,8 +27,9 @@ class Examples:
             `{"image": "images", "caption": "responses"}`.
 
     Raises:
-        ValueError: if a field is missing, if columns differ in length, if
-            there are no examples, or if two examples have the same id.
+        ValueError: if a field is missing or comes twice after `rename`, if
+            columns differ in length, if there are no examples, or if two
+            examples have the same id.
 
     Example:
 
@@ -137,9 +138,22 @@ class Examples:
         }
         return other
 
+    def _check_rename(self, row):
+        names = [self._rename.get(key, key) for key in row]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise ValueError(
+                "`rename` must not give two fields of `source` one name. Drop "
+                "the field that is not wanted, or rename it too, to a name of "
+                f"no use here. Received: rename={self._rename} for a source "
+                f"with {sorted(row)}, so that {sorted(twice)} comes twice"
+            )
+
     def _row(self, index, fields):
         row = self._source[index]
-        row = {self._rename.get(key, key): row[key] for key in row}
+        if self._rename:
+            self._check_rename(row)
+            row = {self._rename.get(key, key): row[key] for key in row}
         missing = [field for field in fields if field not in row]
         if missing:
             raise ValueError(

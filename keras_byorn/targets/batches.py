@@ -89,6 +89,7 @@ class TargetBatches(keras.utils.PyDataset):
         self._originals = self._pack(self.prompt_ids, response_ids)
         self.store = self._own_store(store, prompts, responses)
         self._epoch = 0
+        self._in_fit = False
         self._tells_most = False
         self._plan = None
         self._plan_key = None
@@ -130,18 +131,21 @@ class TargetBatches(keras.utils.PyDataset):
         def begin(logs=None):
             self._tells_most = False
 
-        self._tells_most = True
+        self._in_fit = self._tells_most = True
         try:
             with warnings.catch_warnings():
                 # An epoch of fewer batches is what we want, not a mistake.
                 warnings.filterwarnings("ignore", "Your input ran out of data")
                 yield keras.callbacks.LambdaCallback(on_train_begin=begin)
         finally:
-            self._tells_most = False
+            self._in_fit = self._tells_most = False
 
     def on_epoch_end(self):
-        """Called by Keras after each pass: the next has another order."""
-        self._epoch += 1
+        """Called by Keras after each pass: the next has another order.
+
+        Only in `fit`: a look at the data with `evaluate` changes nothing.
+        """
+        self._epoch += self._in_fit
 
     def originals(self, batch_size=None):
         """All original responses in the examples' order, for scoring."""
@@ -266,6 +270,7 @@ class _Originals(keras.utils.PyDataset):
             images, token_ids, in_response
         )
         weight = np.ones(len(mask), "float32")
+        weight[len(mask) - fill :] = 0
         return x, y, {"response_mask": mask, "weight": weight}
 
 

@@ -8,7 +8,14 @@ import pyarrow.parquet as pq
 
 from keras_byorn.data.files import replacing
 
+# Where the current target of an example comes from.
 ORIGINAL, REGENERATED, EXCLUDED = "original", "regenerated", "excluded"
+MIXED = "mixed"  # both the original and a replacement, each with its weight
+
+# What was said of an example, in the end.
+KEPT, SUSPECT = "kept", "suspect"
+RESTORED, TAKEN_OUT, ALARM = "restored", "taken out", "alarm"
+VERDICTS = (KEPT, SUSPECT, RESTORED, TAKEN_OUT, ALARM)
 
 # A row with less weight than this would cost a step and teach nothing.
 NEGLIGIBLE_WEIGHT = 1e-3
@@ -23,13 +30,23 @@ class Target:
         prompt: string.
         original_response: string. As it came; never overwritten.
         current_response: string, or `None` where the example is left out.
-        origin: `"original"`, `"regenerated"` or `"excluded"`.
-        plausibility: float, nats per token; NaN before scoring.
+            Of a mixed target, the response of the greater weight.
+        origin: `"original"`, `"regenerated"`, `"excluded"`, or `"mixed"`
+            where the original and a replacement are both trained on.
+        plausibility: float, in the unit of the scorer, such as nats per
+            token; NaN before scoring.
         suspect_probability: float in [0, 1].
+        verdict: `"kept"` or `"suspect"`, as the first look found; or what a
+            second look changed: `"restored"` (a suspect put back),
+            `"taken out"` (a kept one that is suspect now) or `"alarm"` (a
+            suspect that the student has begun to learn as a group).
+        student_plausibility: float, nats per token, as the student found it
+            in the second look; NaN without one.
         revision: int. Counts the changes of this target.
         replacement: string, what the model wrote for it, or `None`.
         replacement_ids: tuple of its token ids as they were generated, or
             `None`.
+        written_by: string, who wrote the replacement and when, or `None`.
     """
 
     example_id: str
@@ -39,9 +56,12 @@ class Target:
     origin: str
     plausibility: float
     suspect_probability: float
+    verdict: str
+    student_plausibility: float
     revision: int
     replacement: str | None
     replacement_ids: tuple[int, ...] | None
+    written_by: str | None
 
 
 class TargetStore:
@@ -77,8 +97,10 @@ class TargetStore:
             )
         self.plausibility = np.full(count, np.nan, "float32")
         self.suspect_probability = np.zeros(count, "float32")
+        self.student_plausibility = np.full(count, np.nan, "float32")
+        self.verdicts = np.full(count, KEPT, object)
         self._revisions = np.zeros(count, "int32")
-        self._replacements = {}  # position -> (response, token ids)
+        self._replacements = {}  # position -> (response, token ids, writer)
         self.revision = 0
 
     def __len__(self):
@@ -117,44 +139,66 @@ class TargetStore:
         """Sets all scores, once the reference has judged the originals.
 
         Args:
-            plausibility: float array, `(N,)`, nats per token; NaN where it is
-                not known.
+            plausibility: float array, `(N,)`, in the unit of the scorer; NaN
+                where it is not known.
             suspect_probability: float array, `(N,)`, in [0, 1].
 
         Raises:
-            ValueError: if a shape or a probability is wrong.
+            ValueError: if a shape or a probability is wrong, or if every
+                example is suspect, for then nothing is left to learn from.
         """
-        plausibility = np.asarray(plausibility, "float32")
-        probability = np.asarray(suspect_probability, "float32")
-        for name, values in (
-            ("plausibility", plausibility),
-            ("suspect_probability", probability),
-        ):
-            if values.shape != (len(self),):
-                raise ValueError(
-                    f"`{name}` must have one value for each of the "
-                    f"{len(self)} examples. Received: shape {values.shape}"
-                )
-        if not np.all((probability >= 0) & (probability <= 1)):
-            raise ValueError(
-                "`suspect_probability` must be in [0, 1]. Received: values in "
-                f"[{probability.min()}, {probability.max()}]"
-            )
-        self.plausibility, self.suspect_probability = plausibility, probability
+        self.plausibility = self._column("plausibility", plausibility)
+        self.suspect_probability = self._probability(suspect_probability)
+        self.verdicts = np.where(self.suspects, SUSPECT, KEPT).astype(object)
         self._revisions += 1
         self.revision += 1
 
-    def replace(self, example_id, response, token_ids):
+    def review(self, verdicts, student_plausibility):
+        """Changes what was said of some examples, after a second look.
+
+        Args:
+            verdicts: dict from position to `"restored"`, `"taken out"`,
+                `"alarm"` or `"suspect"`. A restored example is trained on as
+                it came; all others of these are suspect.
+            student_plausibility: float array, `(N,)`, nats per token; NaN
+                where the student did not look.
+
+        Raises:
+            ValueError: if a verdict is none of these, or if every example is
+                suspect.
+        """
+        unknown = set(verdicts.values()) - set(VERDICTS[1:])
+        if unknown:
+            raise ValueError(
+                f"`verdicts` must be among {', '.join(VERDICTS[1:])}. "
+                f"Received: {sorted(unknown)}"
+            )
+        looked_at = self._column("student_plausibility", student_plausibility)
+        probability = self.suspect_probability.copy()
+        for index, verdict in verdicts.items():
+            probability[index] = float(verdict != RESTORED)
+        self.suspect_probability = self._probability(probability)
+        for index, verdict in verdicts.items():
+            if self.verdicts[index] != verdict:
+                self.verdicts[index] = verdict
+                self._revisions[index] += 1
+                self.revision += 1
+        self.student_plausibility = np.where(
+            np.isnan(looked_at), self.student_plausibility, looked_at
+        )
+
+    def replace(self, example_id, response, token_ids, written_by=None):
         """Puts a response that the model wrote beside the original.
 
         Args:
             example_id: string.
             response: string.
             token_ids: the response's ids, as generated, without end token.
+            written_by: optional string. Who wrote it and when, for the audit.
         """
         index = self._index[example_id]
         ids = tuple(int(i) for i in token_ids)
-        self._replacements[index] = (response, ids)
+        self._replacements[index] = (response, ids, written_by)
         self._revisions[index] += 1
         self.revision += 1
 
@@ -209,20 +253,45 @@ class TargetStore:
         for index, row in enumerate(rows):
             store.plausibility[index] = row["plausibility"]
             store.suspect_probability[index] = row["suspect_probability"]
+            store.verdicts[index] = row["verdict"]
+            store.student_plausibility[index] = row["student_plausibility"]
             store._revisions[index] = row["revision"]
             if row["replacement_ids"] is not None:
-                replacement = row["replacement"], tuple(row["replacement_ids"])
-                store._replacements[index] = replacement
+                store._replacements[index] = (
+                    row["replacement"],
+                    tuple(row["replacement_ids"]),
+                    row["written_by"],
+                )
         store.revision = int(store._revisions.sum())
         return store
 
+    def _column(self, name, values):
+        values = np.asarray(values, "float32")
+        if values.shape != (len(self),):
+            raise ValueError(
+                f"`{name}` must have one value for each of the {len(self)} "
+                f"examples. Received: shape {values.shape}"
+            )
+        return values
+
+    def _probability(self, values):
+        values = self._column("suspect_probability", values)
+        if not np.all((values >= 0) & (values <= 1)):
+            raise ValueError(
+                "`suspect_probability` must be in [0, 1]. Received: values in "
+                f"[{values.min()}, {values.max()}]"
+            )
+        if np.all(1 - values <= NEGLIGIBLE_WEIGHT):
+            raise ValueError(
+                "`suspect_probability` must leave some examples, for the "
+                "first epoch trains on kept ones only. Lower the threshold. "
+                f"Received: 1 for all {len(self)} examples"
+            )
+        return values
+
     def _row(self, index):
-        suspect = bool(self.suspects[index])
-        replacement = self._replacements.get(index)
-        origin, current = ORIGINAL, self._originals[index]
-        if suspect:
-            origin = REGENERATED if replacement else EXCLUDED
-            current = replacement[0] if replacement else None
+        origin, current = self._target(index)
+        response, ids, writer = self._replacements.get(index, (None,) * 3)
         return Target(
             example_id=self.example_ids[index],
             prompt=self._prompts[index],
@@ -231,10 +300,26 @@ class TargetStore:
             origin=origin,
             plausibility=float(self.plausibility[index]),
             suspect_probability=float(self.suspect_probability[index]),
+            verdict=str(self.verdicts[index]),
+            student_plausibility=float(self.student_plausibility[index]),
             revision=int(self._revisions[index]),
-            replacement=replacement and replacement[0],
-            replacement_ids=replacement and replacement[1],
+            replacement=response,
+            replacement_ids=ids,
+            written_by=writer,
         )
+
+    def _target(self, index):
+        """Origin and text of what an example is trained on now."""
+        probability = self.suspect_probability[index]
+        original = 1 - probability > NEGLIGIBLE_WEIGHT
+        replaced = index in self._replacements
+        replaced &= bool(probability > NEGLIGIBLE_WEIGHT)
+        if not (original or replaced):
+            return EXCLUDED, None
+        texts = self._originals[index], self._replacements.get(index, [None])[0]
+        if original and replaced:
+            return MIXED, texts[int(probability >= 0.5)]
+        return (ORIGINAL, texts[0]) if original else (REGENERATED, texts[1])
 
 
 _SCHEMA = pa.schema(
@@ -246,8 +331,11 @@ _SCHEMA = pa.schema(
         ("origin", pa.string()),
         ("plausibility", pa.float32()),
         ("suspect_probability", pa.float32()),
+        ("verdict", pa.string()),
+        ("student_plausibility", pa.float32()),
         ("revision", pa.int32()),
         ("replacement", pa.string()),
         ("replacement_ids", pa.list_(pa.int32())),
+        ("written_by", pa.string()),
     ]
 )

@@ -173,8 +173,10 @@ class BYORnCallback(keras.callbacks.Callback):
         with context(self.model):
             written = self._regenerator(suspects, verbose=self.verbose)
         store = self.store
+        teacher = "average of the student" if averaged else "student"
+        writer = f"{teacher} after epoch {self._num_epochs}"
         for index, (response, token_ids) in written.items():
-            store.replace(store.example_ids[index], response, token_ids)
+            store.replace(store.example_ids[index], response, token_ids, writer)
 
     def _scorer(self):
         return self.scorer or self.model.scorer or MeanLogLikelihood()

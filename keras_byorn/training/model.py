@@ -231,6 +231,17 @@ class BYORnModel(TrainStep, keras.Model):
                 f"{callbacks}"
             )
 
+    def predict(self, x, *args, **kwargs):
+        """Logits of the student. See `keras.Model.predict`.
+
+        Of `TargetBatches` those for the original responses, a row for each
+        example, in the examples' order.
+        """
+        if not isinstance(x, TargetBatches):
+            return super().predict(x, *args, **kwargs)
+        logits = super().predict(x.originals(), *args, **kwargs)
+        return logits[: len(x.examples)]
+
     def generate(self, inputs, **kwargs):
         """Responses of the student, as the task's own `generate`.
 
