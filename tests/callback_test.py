@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from keras_byorn.baselines import OracleFlags, RandomFlags
+from keras_byorn.plausibility.scorers import MeanLogLikelihood
 from keras_byorn.plausibility.thresholds import (
     FlagFraction,
     MixtureThreshold,
@@ -137,6 +138,7 @@ class Run:
         self.before, self.after = Watch(variable), Watch(variable)
         self.defence = OracleFlags(
             {f"scene-{i}" for i in SUSPECTS},
+            scorer=MeanLogLikelihood(),
             teacher=teacher,
             batch_size=3,
             verbose=0,

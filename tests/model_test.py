@@ -18,7 +18,7 @@ PROMPTS = ["describe the image\n", "what colour is the left digit\n"]
 class Soft(Threshold):
     """A smooth probability: 1/2 at the cut, more below it."""
 
-    def __call__(self, plausibility):
+    def __call__(self, plausibility, cut=None):
         return keras.ops.sigmoid(4.0 * (self.cut - plausibility))
 
 
@@ -26,11 +26,13 @@ class Soft(Threshold):
 class FirstToken(Scorer):
     """Judges by the first response token only."""
 
-    def call(self, log_likelihoods, response_mask):
-        mask = keras.ops.cast(response_mask, "int32")
+    in_step = True
+
+    def call(self, evidence):
+        mask = keras.ops.cast(evidence.response_mask, "int32")
         first = (keras.ops.cumsum(mask, axis=-1) == 1) & (mask == 1)
         first = keras.ops.cast(first, "float32")
-        return keras.ops.sum(log_likelihoods * first, axis=-1)
+        return keras.ops.sum(evidence.log_likelihoods * first, axis=-1)
 
 
 class Stream(keras.utils.PyDataset):

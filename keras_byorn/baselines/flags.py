@@ -12,8 +12,11 @@ class RandomFlags(BYORnCallback):
     """Flags as many examples as the threshold would, but any of them.
 
     Args:
-        **kwargs: as for `BYORnCallback`.
+        **kwargs: as for `BYORnCallback`, but without a second look.
     """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs, second_look=False)
 
     def flag(self, plausibility):
         probability = super().flag(plausibility)
@@ -25,14 +28,14 @@ class OracleFlags(BYORnCallback):
 
     Args:
         poisoned_ids: set of strings. The ground truth.
-        **kwargs: as for `BYORnCallback`.
+        **kwargs: as for `BYORnCallback`, but without a second look.
 
     Raises:
         ValueError: before training, if an id is not among the examples'.
     """
 
     def __init__(self, poisoned_ids, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**kwargs, second_look=False)
         self.poisoned_ids = set(poisoned_ids)
 
     def flag(self, plausibility):

@@ -1,10 +1,28 @@
-"""From logits to the log-likelihood of each response token."""
+"""From logits to what is known of each response token."""
+
+import typing
 
 from keras import ops
 
 
-def token_log_likelihoods(logits, y, response_mask):
-    """Log-likelihood of the tokens `y`, in float32 whatever the logits are.
+class TokenEvidence(typing.NamedTuple):
+    """What one pass of a model says of the response tokens.
+
+    Args:
+        log_likelihoods: float tensor, `(B, T)`, nats; 0 off the response.
+            Position `t` is the log-likelihood of the token that follows it.
+        preferred: float tensor, `(B, T)`, nats; 0 off the response. The
+            log-likelihood of the token that the model liked best there.
+        response_mask: bool tensor, `(B, T)`.
+    """
+
+    log_likelihoods: typing.Any
+    preferred: typing.Any
+    response_mask: typing.Any
+
+
+def token_evidence(logits, y, response_mask):
+    """Reads the evidence off the logits, in float32 whatever they are.
 
     Args:
         logits: float tensor, `(B, T, V)`.
@@ -12,12 +30,22 @@ def token_log_likelihoods(logits, y, response_mask):
         response_mask: bool tensor, `(B, T)`.
 
     Returns:
-        float32 tensor, `(B, T)`, nats; 0 off the response.
+        A `TokenEvidence` of float32 tensors.
     """
     logits = ops.cast(logits, "float32")
     chosen = ops.take_along_axis(logits, ops.expand_dims(y, -1), axis=-1)
-    log_likelihoods = ops.squeeze(chosen, -1) - ops.logsumexp(logits, axis=-1)
-    return ops.where(response_mask, log_likelihoods, 0.0)
+    norm = ops.logsumexp(logits, axis=-1)
+    best = ops.max(logits, axis=-1)
+    return TokenEvidence(
+        ops.where(response_mask, ops.squeeze(chosen, -1) - norm, 0.0),
+        ops.where(response_mask, best - norm, 0.0),
+        response_mask,
+    )
+
+
+def token_log_likelihoods(logits, y, response_mask):
+    """Log-likelihood of the tokens `y`, see `token_evidence`."""
+    return token_evidence(logits, y, response_mask).log_likelihoods
 
 
 def mean_over_response(values, response_mask):

@@ -7,7 +7,10 @@ import tempfile
 import keras
 import numpy as np
 
-from keras_byorn.plausibility.log_likelihoods import token_log_likelihoods
+from keras_byorn.plausibility.log_likelihoods import (
+    TokenEvidence,
+    token_evidence,
+)
 from keras_byorn.vlm.adapters import (
     adapters_off,
     freeze_lora_biases,
@@ -92,12 +95,15 @@ class FrozenReference(keras.Model):
         return cls(_copy(vlm))
 
     def call(self, inputs, y, response_mask):
+        return self.look(inputs, y, response_mask).log_likelihoods
+
+    def look(self, inputs, y, response_mask):
+        """All that one pass says of the tokens: a `TokenEvidence`."""
         off = adapters_off if self.adapters_off else contextlib.nullcontext
         with off(self.task):
             logits = self.task(inputs, training=False)
-        return keras.ops.stop_gradient(
-            token_log_likelihoods(logits, y, response_mask)
-        )
+        logits = keras.ops.stop_gradient(logits)
+        return token_evidence(logits, y, response_mask)
 
     def log_likelihoods(self, batches, verbose="auto"):
         """Scores whole batches, compiled, with a progress bar.
@@ -110,19 +116,40 @@ class FrozenReference(keras.Model):
         Returns:
             float32 array, `(N, T)`, nats; 0 off the response.
         """
-        return _Scoring(self).predict(_Flat(batches), verbose=verbose)
+        return self.evidence(batches, verbose).log_likelihoods
+
+    def evidence(self, batches, verbose="auto"):
+        """The same with all that a pass says: a `TokenEvidence` of arrays."""
+        if "_scoring" not in self.__dict__:
+            # Not by `self._scoring =`: Keras would track it within itself.
+            self.__dict__["_scoring"] = TokenScoring(self, self.look)
+        return self.__dict__["_scoring"].evidence(batches, verbose)
 
 
-class _Scoring(keras.Model):
-    """A reference as `predict` wants it: everything in one input."""
+class TokenScoring(keras.Model):
+    """A function of `(x, y, response_mask)`, run over whole data sets.
 
-    def __init__(self, reference):
-        super().__init__(name="scoring")
-        self.reference = reference
+    It is compiled once, and used again for further data of the same shape.
+
+    Args:
+        model: the Keras model that the function calls.
+        look: callable from inputs, targets and response mask to a
+            `TokenEvidence`.
+    """
+
+    def __init__(self, model, look):
+        super().__init__(name="token_scoring")
+        self.model = model  # tracked, so that its weights are not constants
+        self._look = look
         self.built = True
 
     def call(self, batch):
-        return self.reference(batch["x"], batch["y"], batch["response_mask"])
+        found = self._look(batch["x"], batch["y"], batch["response_mask"])
+        return found._asdict()
+
+    def evidence(self, batches, verbose="auto"):
+        """See `FrozenReference.evidence`."""
+        return TokenEvidence(**self.predict(_Flat(batches), verbose=verbose))
 
 
 class _Flat(keras.utils.PyDataset):

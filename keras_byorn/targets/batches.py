@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_byorn.data.examples import Examples
+from keras_byorn.plausibility.views import View
 from keras_byorn.targets.store import TargetStore
 from keras_byorn.vlm.task import VisionLanguageTask
 
@@ -38,8 +39,9 @@ class TargetBatches(keras.utils.PyDataset):
         - `x`, a dict: exactly the task's inputs;
         - `y`, int32 `(B, T)`: the token that follows each position;
         - `sample_weight`, a dict of `response_mask`, bool `(B, T)`, `weight`,
-          float32 `(B,)`, and, once it is known, `plausibility`, float32
-          `(B,)`, nats per token.
+          float32 `(B,)`, `position`, int32 `(B,)`, the example's, or the
+          number of examples where a row is none of the originals; and, once
+          it is known, `plausibility`, float32 `(B,)`.
 
     Raises:
         ValueError: if an example is not fit for training (an image of wrong
@@ -85,7 +87,8 @@ class TargetBatches(keras.utils.PyDataset):
         self.shuffle = shuffle
         texts = _read_and_check(examples, self.task)
         self.prompt_ids, response_ids, prompts, responses = texts
-        self.text_length = self._common_length(response_ids)
+        self.response_ids = response_ids
+        self.text_length = self._common_length(self.prompt_ids, response_ids)
         self._originals = self._pack(self.prompt_ids, response_ids)
         self.store = self._own_store(store, prompts, responses)
         self._epoch = 0
@@ -147,9 +150,45 @@ class TargetBatches(keras.utils.PyDataset):
         """
         self._epoch += self._in_fit
 
-    def originals(self, batch_size=None):
-        """All original responses in the examples' order, for scoring."""
-        return _Originals(self, batch_size or self.batch_size)
+    def originals(self, batch_size=None, view=None, indices=None):
+        """Original responses in the examples' order, for scoring.
+
+        Args:
+            batch_size: optional int. Defaults to that of the batches.
+            view: optional `View`, which changes images or prompts.
+            indices: optional int array, positions of the examples. Defaults to
+                all of them.
+
+        Returns:
+            A `keras.utils.PyDataset`; its `response_mask`, bool `(N, T)`, tells
+            where the response tokens stand. The last batch is filled.
+        """
+        if indices is None:
+            indices = np.arange(len(self.examples))
+        batch_size = batch_size or self.batch_size
+        return _Originals(self, batch_size, view or View(), indices)
+
+    def packed_under(self, view):
+        """Token ids and response mask `(N, T + 1)` of all originals.
+
+        A view that changes prompts may need another length.
+        """
+        prompts = self.store.prompts
+        seen = [view.prompt(prompt) for prompt in prompts]
+        if seen == prompts:
+            return self._originals
+        prompt_ids = self.task.tokenize(seen)
+        longest = self._longest(prompt_ids, self.response_ids)
+        if longest > self.task.sequence_length:
+            raise ValueError(
+                "A view's prompts must leave room for the responses within "
+                f"the sequence length, {self.task.sequence_length} tokens. "
+                "Shorten what it adds, or raise "
+                "`vlm.preprocessor.sequence_length`. Received: "
+                f"{longest} tokens under {view}"
+            )
+        length = max(self.text_length, longest)
+        return self.task.pack(prompt_ids, self.response_ids, length + 1)
 
     @property
     def response_mask(self):
@@ -179,12 +218,12 @@ class TargetBatches(keras.utils.PyDataset):
             )
         return store
 
-    def _common_length(self, response_ids):
+    def _longest(self, prompt_ids, response_ids):
+        return max(map(self.task.packed_length, prompt_ids, response_ids))
+
+    def _common_length(self, prompt_ids, response_ids):
         """The longest example decides, within the sequence length."""
-        longest = max(
-            self.task.packed_length(prompt, response)
-            for prompt, response in zip(self.prompt_ids, response_ids)
-        )
+        longest = self._longest(prompt_ids, response_ids)
         rounded = -(-longest // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
         return min(rounded, self.task.sequence_length)
 
@@ -226,7 +265,13 @@ class TargetBatches(keras.utils.PyDataset):
         )
         x, y, mask = self.task.training_inputs(images, token_ids, in_response)
         weights = np.concatenate([weights, np.zeros(fill, "float32")])
-        sample_weight = {"response_mask": mask, "weight": weights}
+        is_original = ~_fill(replaced, fill) & (weights > 0)
+        nobody = len(self.examples)
+        sample_weight = {
+            "response_mask": mask,
+            "weight": weights,
+            "position": np.where(is_original, indices, nobody).astype("int32"),
+        }
         if self.store.is_scored:
             sample_weight["plausibility"] = self.store.plausibility[indices]
         return x, y, sample_weight
@@ -246,31 +291,39 @@ class TargetBatches(keras.utils.PyDataset):
 class _Originals(keras.utils.PyDataset):
     """The original responses in order, the last batch filled."""
 
-    def __init__(self, batches, batch_size):
+    def __init__(self, batches, batch_size, view, indices):
         super().__init__()
         self._batches = batches
         self._batch_size = batch_size
+        self._view = view
+        self._indices = np.asarray(indices, int)
+        self._packed = batches.packed_under(view)
+
+    @property
+    def response_mask(self):
+        return self._packed[1][self._indices, 1:].astype("bool")
 
     def __len__(self):
-        return -(-len(self._batches.examples) // self._batch_size)
+        return -(-len(self._indices) // self._batch_size)
 
     def __getitem__(self, index):
         batches = self._batches
-        stop = min((index + 1) * self._batch_size, len(batches.examples))
-        indices = np.arange(index * self._batch_size, stop)
+        start = index * self._batch_size
+        indices = self._indices[start : start + self._batch_size]
+        shown = self._view.positions(indices, len(batches.examples))
+        images = self._view.images(
+            batches.images(shown), batches.task.pixel_range
+        )
         fill = self._batch_size - len(indices)
         images, token_ids, in_response = (
             _fill(values, fill)
-            for values in (
-                batches.images(indices),
-                *(packed[indices] for packed in batches._originals),
-            )
+            for values in (images, *(part[indices] for part in self._packed))
         )
         x, y, mask = batches.task.training_inputs(
             images, token_ids, in_response
         )
         weight = np.ones(len(mask), "float32")
-        weight[len(mask) - fill :] = 0
+        weight[len(indices) :] = 0
         return x, y, {"response_mask": mask, "weight": weight}
 
 

@@ -114,6 +114,16 @@ class TargetStore:
         return (self._row(index) for index in range(len(self)))
 
     @property
+    def prompts(self):
+        """list of N strings."""
+        return list(self._prompts)
+
+    @property
+    def original_responses(self):
+        """list of N strings."""
+        return list(self._originals)
+
+    @property
     def is_scored(self):
         """bool. Whether scores were set."""
         return self.revision > 0

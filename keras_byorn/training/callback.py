@@ -7,15 +7,30 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_byorn.plausibility.scorers import MeanLogLikelihood
-from keras_byorn.plausibility.thresholds import MixtureThreshold
+from keras_byorn.plausibility.evidence import Evidence
+from keras_byorn.plausibility.groups import group_examples
+from keras_byorn.plausibility.scorers import (
+    Duplication,
+    Ensemble,
+    MeanLogLikelihood,
+    Regret,
+    WorstSpan,
+)
+from keras_byorn.plausibility.thresholds import FlagFraction, MixtureThreshold
+from keras_byorn.targets.store import ALARM, RESTORED
 from keras_byorn.training.regeneration import SAMPLERS, Regenerator
+from keras_byorn.training.second_look import SecondLook
 from keras_byorn.training.teacher import averaged_weights, averaging
 
 TEACHERS = ("ema", "student", "none")
 
 # Of the average after one epoch; above this the teacher is half untrained.
 MAX_PRETRAINED_SHARE = 0.5
+
+
+def default_scorer():
+    """The scorers that won in `examples/compare_detectors.py`."""
+    return Ensemble([Regret(), WorstSpan(4, Regret()), Duplication()])
 
 
 class BYORnCallback(keras.callbacks.Callback):
@@ -67,6 +82,7 @@ class BYORnCallback(keras.callbacks.Callback):
         scorer=None,
         teacher="ema",
         sampler="greedy",
+        second_look=True,
         batch_size=None,
         seed=0,
         verbose=1,
@@ -76,15 +92,41 @@ class BYORnCallback(keras.callbacks.Callback):
         if isinstance(sampler, str):
             _check_choice("sampler", sampler, tuple(SAMPLERS))
         self.threshold = threshold or MixtureThreshold()
-        self.scorer = scorer
+        self.scorer = scorer or default_scorer()
         self.teacher = teacher
         self.sampler = sampler
+        self.second_look = second_look
         self.batch_size = batch_size
         self.seed = seed
         self.verbose = verbose
-        self.token_log_likelihoods = None
+        self.evidence = None
+        self.groups = None
+        self._example_ids = None
         self._regenerator = None
+        self._second_look = None
         self._num_epochs = 0
+
+    @classmethod
+    def paper(cls, **kwargs):
+        """The paper's settings, as far as they are known.
+
+        The 40 % least plausible responses by mean log-likelihood are suspect
+        for good, and what the average of the student samples replaces them.
+
+        Args:
+            **kwargs: as for `BYORnCallback`, to change one of them.
+
+        Returns:
+            A `BYORnCallback`.
+        """
+        settings = {
+            "threshold": FlagFraction(0.4),
+            "scorer": MeanLogLikelihood(),
+            "teacher": "ema",
+            "sampler": "random",
+            "second_look": False,
+        }
+        return cls(**{**settings, **kwargs})
 
     @property
     def store(self):
@@ -105,6 +147,9 @@ class BYORnCallback(keras.callbacks.Callback):
             self._regenerator = Regenerator(
                 batches, self.sampler, batch_size, self.seed
             )
+            self._second_look = SecondLook(
+                self.model, batches, batch_size, self.verbose
+            )
 
     def on_train_begin(self, logs=None):
         self._check_batches()
@@ -112,15 +157,28 @@ class BYORnCallback(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         # Counted here, for `initial_epoch` says nothing of this student: it
         # has to have had an epoch on kept examples before it teaches.
-        suspects = np.flatnonzero(self.store.suspects)
-        if self._num_epochs and self.teacher != "none" and len(suspects):
-            self._regenerate(suspects)
+        if not self._num_epochs:
+            return
+        with self._teaching():
+            # A look needs the reference's scores: not so where the store came
+            # with flags of its own.
+            if self.second_look and self.evidence is not None:
+                scores = MeanLogLikelihood()(self.evidence)
+                self._second_look(
+                    self.model.diary, ops.convert_to_numpy(scores)
+                )
+            suspects = np.flatnonzero(self.store.suspects)
+            if self.teacher != "none" and len(suspects):
+                self._regenerate(suspects)
 
     def on_epoch_end(self, epoch, logs=None):
         self._num_epochs += 1
         if logs is not None:
             logs["num_suspect"] = int(self.store.suspects.sum())
             logs["num_regenerated"] = self.store.num_regenerated
+            verdicts = self.store.verdicts
+            logs["num_restored"] = int(np.sum(verdicts == RESTORED))
+            logs["num_alarms"] = int(np.sum(verdicts == ALARM))
             scored = np.isfinite(self.store.plausibility)
             if scored.any():  # not so where the user set the flags
                 mean = np.mean(self.store.plausibility[scored])
@@ -128,8 +186,10 @@ class BYORnCallback(keras.callbacks.Callback):
 
     def flag(self, plausibility):
         """Suspect probability of each example, `(N,)`, from its score."""
-        self.threshold.fit(plausibility, seed=self.seed)
-        return self.threshold.suspect_probability_of(plausibility)
+        self.threshold.fit(
+            plausibility, self.groups, self._example_ids, self.seed
+        )
+        return self.threshold.suspect_probability_of(plausibility, self.groups)
 
     def audit(self):
         """What was implausible, why, and what replaced it: an `Audit`."""
@@ -156,53 +216,78 @@ class BYORnCallback(keras.callbacks.Callback):
     def _score(self, batches, batch_size):
         if self.verbose:
             print(f"Scoring {len(batches.examples)} responses")
-        originals = batches.originals(batch_size)
-        reference, scorer = self.model.reference, self._scorer()
-        log_likelihoods = reference.log_likelihoods(originals, self.verbose)
-        log_likelihoods = log_likelihoods[: len(batches.examples)]
-        mask = batches.response_mask
-        plausibility = ops.convert_to_numpy(scorer(log_likelihoods, mask))
-        self.token_log_likelihoods = log_likelihoods
+        self.evidence = Evidence(
+            self.model.reference,
+            batches,
+            batch_size,
+            self.verbose,
+            sample=self._sample,
+        )
+        scorer = self.scorer.fit(self.evidence)
+        plausibility = ops.convert_to_numpy(scorer(self.evidence))
+        self._example_ids = self.evidence.example_ids
+        self.groups = group_examples(
+            self.evidence.prompts,
+            self.evidence.responses,
+            self.evidence.response_mask.sum(axis=-1),
+            plausibility,
+        )
         batches.store.set_scores(plausibility, self.flag(plausibility))
+
+    def _sample(self, count, seed):
+        """What the reference says to each example, `count` times.
+
+        Before training the student is the reference still.
+        """
+        batches = self.model.batches
+        batch_size = self.batch_size or 4 * batches.batch_size
+        write = Regenerator(batches, "random", batch_size, seed)
+        indices = np.arange(len(batches.examples))
+        samples = [[] for _ in indices]
+        for _ in range(count):
+            written = write(indices, verbose=self.verbose)
+            for index in indices:
+                samples[index].append(written.get(int(index), ("",))[0])
+        return samples
+
+    def _teaching(self):
+        """Within this block the model has the weights of the teacher."""
+        if self.teacher == "ema":
+            return averaged_weights(self.model)
+        return contextlib.nullcontext()
 
     def _regenerate(self, suspects):
         if self.verbose:
             print(f"Regenerating {len(suspects)} responses")
-        averaged = self.teacher == "ema"
-        context = averaged_weights if averaged else contextlib.nullcontext
-        with context(self.model):
-            written = self._regenerator(suspects, verbose=self.verbose)
-        store = self.store
-        teacher = "average of the student" if averaged else "student"
+        written = self._regenerator(suspects, verbose=self.verbose)
+        teacher = {"ema": "average of the student"}.get(self.teacher, "student")
         writer = f"{teacher} after epoch {self._num_epochs}"
+        store = self.store
         for index, (response, token_ids) in written.items():
             store.replace(store.example_ids[index], response, token_ids, writer)
 
-    def _scorer(self):
-        return self.scorer or self.model.scorer or MeanLogLikelihood()
-
     def _token_scores(self, batches):
-        if self.token_log_likelihoods is None:
+        if self.evidence is None:
             return None
         mask = batches.response_mask
         return {
             example_id: (
                 batches.response_pieces(index),
-                self.token_log_likelihoods[index][mask[index]],
+                self.evidence.log_likelihoods[index][mask[index]],
             )
             for index, example_id in enumerate(batches.examples.example_ids)
         }
 
     def _notes(self):
         adapters_off = self.model.reference.adapters_off
-        if self.token_log_likelihoods is None:
+        if self.evidence is None:
             decision = {"flags": "as they were in the store, not scored here"}
         else:
             cut = self.threshold.cut
             decision = {
-                "scorer": type(self._scorer()).__name__,
-                "threshold": type(self.threshold).__name__,
-                "cut (nats per token)": "-" if cut is None else f"{cut:.3f}",
+                "scorer": repr(self.scorer),
+                "threshold": repr(self.threshold),
+                "cut": "-" if cut is None else f"{cut:.3f}",
                 "reason": self.threshold.reason,
                 "reference": "adapters off" if adapters_off else "frozen copy",
             }

@@ -10,6 +10,7 @@ from keras_byorn.plausibility.log_likelihoods import token_log_likelihoods
 from keras_byorn.plausibility.reference import FrozenReference
 from keras_byorn.plausibility.scorers import MeanLogLikelihood
 from keras_byorn.targets.batches import TargetBatches
+from keras_byorn.training.diary import TrainingDiary
 from keras_byorn.training.objective import example_losses, weighted_mean
 from keras_byorn.training.teacher import separate_averages
 from keras_byorn.vlm.generation import prompt_groups
@@ -42,11 +43,13 @@ class BYORnModel(TrainStep, keras.Model):
             backbone first, if LoRA is wanted.
         reference: optional `FrozenReference`. By default the task with its
             adapters off, or a frozen copy in full fine-tuning.
-        scorer: optional scorer. Defaults to `MeanLogLikelihood()`.
+        scorer: optional scorer of streams, one that works in a step. Defaults
+            to `MeanLogLikelihood()`.
         threshold: optional *fitted* threshold. Only streams need one.
 
     Raises:
-        ValueError: if `vlm` is of no known family, or has nothing to train.
+        ValueError: if `vlm` is of no known family, or has nothing to train,
+            or if the scorer asks for more than a batch has.
 
     Example:
 
@@ -80,9 +83,11 @@ class BYORnModel(TrainStep, keras.Model):
         self.reference = reference or FrozenReference.of(vlm)
         self.vlm = vlm
         self.scorer = scorer or MeanLogLikelihood()
+        _check_in_step(self.scorer)
         self.threshold = threshold
         self._input_names = seam.input_names
         self._batches = None
+        self.diary = None
         # A function compiled before `enable_lora` knows no adapters.
         vlm.generate_function = None
         self.built = True
@@ -117,6 +122,9 @@ class BYORnModel(TrainStep, keras.Model):
         losses = example_losses(
             token_log_likelihoods(logits, y, response_mask), response_mask
         )
+        if training and self.diary is not None:
+            _, _, extra = keras.utils.unpack_x_y_sample_weight(data)
+            self.diary.write(extra["position"], losses)
         loss = weighted_mean(losses, weight)
         self._loss_tracker.update_state(loss, sample_weight=ops.sum(weight))
         extra = {"response_mask": response_mask, "weight": weight}
@@ -142,8 +150,7 @@ class BYORnModel(TrainStep, keras.Model):
         if "plausibility" in extra:
             plausibility = extra["plausibility"]
         else:
-            log_likelihoods = self.reference(x, y, mask)
-            plausibility = self.scorer(log_likelihoods, mask)
+            plausibility = self.scorer(self.reference.look(x, y, mask))
         return x, y, mask, 1.0 - self._suspect_probability(plausibility)
 
     def _suspect_probability(self, plausibility):
@@ -198,6 +205,7 @@ class BYORnModel(TrainStep, keras.Model):
                     f"Received: steps_per_epoch={call['steps_per_epoch']}"
                 )
             call["shuffle"] = False
+            self._open_diary(len(self._batches.examples))
         del call["self"]
         callbacks = _listed(call.get("callbacks"))
         self._refuse_backup(callbacks)
@@ -216,6 +224,12 @@ class BYORnModel(TrainStep, keras.Model):
                 history = super().fit(**call)
         separate_averages(self.optimizer)
         return history
+
+    def _open_diary(self, num_examples):
+        """A diary of the examples in training, kept while they are the same."""
+        if self.diary is None or self.diary.num_examples != num_examples:
+            self.diary = TrainingDiary(num_examples)
+            self.train_function = None  # was compiled without it
 
     def _refuse_backup(self, callbacks):
         backup = keras.callbacks.BackupAndRestore
@@ -289,6 +303,16 @@ class BYORnModel(TrainStep, keras.Model):
         for name in ("vlm", "scorer", "threshold"):
             config[name] = config[name] and deserialize(config[name])
         return cls(**config)
+
+
+def _check_in_step(scorer):
+    if not scorer.in_step:
+        raise ValueError(
+            "`scorer` must be one that needs no more than a batch's own "
+            "tokens, such as `MeanLogLikelihood()`, `Regret()` or "
+            "`WorstSpan(4)`, for it runs within the training step. Pass others "
+            f"to `BYORnCallback(scorer=...)`. Received: scorer={scorer!r}"
+        )
 
 
 def _listed(callbacks):

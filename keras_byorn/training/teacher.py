@@ -28,7 +28,8 @@ def averaged_weights(model):
     )
     before = [keras.ops.convert_to_numpy(variable) for variable, _ in pairs]
     for variable, average in pairs:
-        variable.assign(average)
+        # A copy: JAX may give the memory away to a compiled function.
+        variable.assign(keras.ops.copy(average))
     try:
         yield
     finally:

@@ -1,0 +1,108 @@
+"""Which examples to compare an example with.
+
+A "yes" is less plausible than a caption, and no less honest: scores are
+compared among like examples. But a group of one's own is also what an attacker
+would wish for, so that his responses are compared with each other only. Hence
+a group is judged by itself only where it earns it; see `group_examples`.
+"""
+
+import collections
+
+import numpy as np
+
+MIN_GROUP = 200  # examples; fewer tell too little of what is usual
+MAX_DOMINANCE = 0.8  # share of a group that may give one and the same answer
+ALL = "all"
+
+
+def group_examples(
+    prompts, responses, lengths, plausibility, min_group=MIN_GROUP
+):
+    """Puts like examples together, by prompt and by length of response.
+
+    Prompts that many examples have in common are a group each, and within
+    one, so are responses of like length. Whatever is too small for a group
+    stays with the rest. Three rules keep an attacker from a group of his own:
+
+    - a prompt that holds all words of a commoner one, and some more, is that
+      prompt (a trigger word in it makes no group);
+    - where nearly all responses are the same, the group is not judged by
+      itself (a fixed target makes no group);
+    - a length at which responses are on the whole implausible among those to
+      the same prompt makes no group (nor does a fixed length).
+
+    Args:
+        prompts, responses: lists of N strings.
+        lengths: int array, `(N,)`, tokens of the responses.
+        plausibility: float array, `(N,)`.
+        min_group: int. The least examples in a group.
+
+    Returns:
+        An object array of N strings, the name of each example's group.
+    """
+    prompts = [" ".join(prompt.split()) for prompt in prompts]
+    templates = _templates(prompts, responses, min_group)
+    groups = np.array([templates.get(p, ALL) for p in prompts], object)
+    lengths, plausibility = np.asarray(lengths), np.asarray(plausibility)
+    for name in set(groups):
+        members = np.flatnonzero(groups == name)
+        for low, high, of_length in _lengths(lengths[members], min_group):
+            found = members[of_length]
+            if _is_usual(plausibility[found], plausibility[members]):
+                groups[found] = f"{name}, {low} to {high} tokens"
+    # What is left over by all groups may be too little to judge by itself.
+    counts = collections.Counter(groups)
+    small = [name for name, count in counts.items() if count < min_group]
+    groups[np.isin(groups, small)] = ALL
+    return groups
+
+
+def _templates(prompts, responses, min_group):
+    """From a prompt to the name of its group, where it earns one."""
+    counts = collections.Counter(prompts)
+    common = [p for p, count in counts.most_common() if count >= min_group]
+    if len(common) < 2:  # one kind of prompt: all are one group
+        return {}
+    base, names = {}, {}
+    for prompt in common:  # the commonest first
+        longer = [b for b in names if _holds(prompt, b)]
+        base[prompt] = longer[0] if longer else prompt
+        names.setdefault(base[prompt], f"prompt {base[prompt]!r}")
+    said = collections.defaultdict(collections.Counter)
+    for prompt, response in zip(prompts, responses):
+        if prompt in base:
+            said[base[prompt]][" ".join(response.split())] += 1
+    return {
+        prompt: names[of]
+        for prompt, of in base.items()
+        if max(said[of].values()) <= MAX_DOMINANCE * said[of].total()
+    }
+
+
+def _holds(prompt, shorter):
+    """Whether a prompt has all words of another, in order, and some more."""
+    words = iter(prompt.split())
+    return all(word in words for word in shorter.split())
+
+
+def _lengths(lengths, min_group):
+    """Cuts lengths into neighbouring ranges of enough examples each."""
+    ranges, start = [], None
+    values, counts = np.unique(lengths, return_counts=True)
+    total = 0
+    for value, count in zip(values, counts):
+        start = value if start is None else start
+        total += count
+        if total >= min_group:
+            ranges.append((start, value))
+            start, total = None, 0
+    if len(ranges) < 2:  # nothing to tell apart
+        return
+    for low, high in ranges:
+        yield int(low), int(high), (lengths >= low) & (lengths <= high)
+
+
+def _is_usual(scores, among):
+    """Whether a group's median is no outlier among the scores."""
+    low, high = np.quantile(among, [0.25, 0.75])
+    return np.median(scores) >= low - 1.5 * (high - low)

@@ -1,0 +1,97 @@
+"""Several scorers in one."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_byorn.plausibility.scorers.scorer import Scorer, serialized
+
+# Of a normal distribution, the distance of its quartiles from the median.
+QUARTILE = 0.6745
+
+
+@keras.saving.register_keras_serializable(package="keras_byorn")
+class Ensemble(Scorer):
+    """Scores a response by the scorer that doubts it most.
+
+    Each score is first put on one scale, without labels: its distance from
+    the median, in robust standard deviations. These are taken from the upper
+    half alone, for what is poisoned lies below: the distance from the median
+    to the upper quartile, over 0.6745. The ensemble's score is the least of
+    them, so that one scorer suffices to call a response implausible.
+
+    Args:
+        scorers: list of scorers.
+        centers, scales: lists of floats, one for each scorer. Set by `fit`.
+
+    Returns:
+        float32 tensor, `(N,)`, in robust standard deviations from the median
+        of the data set. Low is implausible.
+
+    Raises:
+        ValueError: if `scorers` is empty.
+
+    Example:
+
+    >>> Ensemble([Regret(), WorstSpan(4), Duplication()])
+    """
+
+    # Of scores in standard deviations.
+    resolution = 1.0
+
+    def __init__(self, scorers, centers=None, scales=None):
+        if not scorers:
+            raise ValueError(
+                "`scorers` must have at least one scorer. "
+                f"Received: scorers={scorers}"
+            )
+        self.scorers = list(scorers)
+        self.centers = centers
+        self.scales = scales
+
+    @property
+    def in_step(self):
+        return all(scorer.in_step for scorer in self.scorers)
+
+    def fit(self, evidence):
+        self.centers, self.scales = [], []
+        for scorer in self.scorers:
+            scores = ops.convert_to_numpy(scorer.fit(evidence)(evidence))
+            center, upper = np.quantile(scores, [0.5, 0.75])
+            spread = (upper - center) / QUARTILE
+            self.centers.append(float(center))
+            self.scales.append(float(max(spread, scorer.resolution)))
+        return self
+
+    def call(self, evidence):
+        if self.centers is None:
+            raise ValueError(
+                "An `Ensemble` must be fitted before it scores: call "
+                "`ensemble.fit(evidence)`. Received: an ensemble without "
+                "centers"
+            )
+        return ops.min(
+            ops.stack(
+                [
+                    (ops.cast(scorer(evidence), "float32") - center) / scale
+                    for scorer, center, scale in zip(
+                        self.scorers, self.centers, self.scales
+                    )
+                ]
+            ),
+            axis=0,
+        )
+
+    def parts(self, evidence):
+        parts = [scorer.parts(evidence) for scorer in self.scorers]
+        return {name: scores for part in parts for name, scores in part.items()}
+
+    def get_config(self):
+        return {
+            "scorers": serialized(self.scorers),
+            "centers": self.centers,
+            "scales": self.scales,
+        }
+
+    def __repr__(self):
+        return f"Ensemble({', '.join(map(repr, self.scorers))})"

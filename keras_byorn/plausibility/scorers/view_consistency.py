@@ -1,0 +1,54 @@
+"""Whether a response stays plausible when the input is seen otherwise."""
+
+import keras
+from keras import ops
+
+from keras_byorn.plausibility.scorers.mean_log_likelihood import (
+    MeanLogLikelihood,
+)
+from keras_byorn.plausibility.scorers.scorer import Scorer, serialized
+from keras_byorn.plausibility.views import Blur, Crop, Resize
+
+
+@keras.saving.register_keras_serializable(package="keras_byorn")
+class ViewConsistency(Scorer):
+    """Scores a response by its plausibility under the least kind view.
+
+    A trigger that makes the reference itself believe the target is made of
+    fine or local detail: under a crop, a blur or a smaller image it breaks,
+    and what it held up falls. A view that is hard for every example is no
+    reason to doubt one, so each view is taken against its median.
+
+    Args:
+        views: list of `View`s. Defaults to `Blur()`, `Crop()` and `Resize()`.
+            Each costs one more pass of the reference.
+        of: the scorer that looks at each view. Defaults to
+            `MeanLogLikelihood()`.
+
+    Returns:
+        float32 tensor, `(N,)`, in the unit of `of`: the median of the examples
+        as they are, and how far below the views' medians it fell at worst.
+
+    Raises:
+        ValueError: if `views` is empty.
+    """
+
+    def __init__(self, views=None, of=None):
+        self.views = [Blur(), Crop(), Resize()] if views is None else views
+        self.of = of or MeanLogLikelihood()
+        if not self.views:
+            raise ValueError(
+                "`views` must have at least one view, such as `Blur()`. "
+                f"Received: views={views}"
+            )
+
+    def call(self, evidence):
+        level = ops.median(self.of(evidence))
+        fallen = []
+        for view in self.views:
+            scores = self.of(evidence.under(view))
+            fallen.append(scores - ops.median(scores))
+        return level + ops.min(ops.stack(fallen), axis=0)
+
+    def get_config(self):
+        return {"views": serialized(self.views), "of": serialized(self.of)}

@@ -1,0 +1,165 @@
+"""The contract of every threshold."""
+
+import collections
+import warnings
+
+import numpy as np
+from keras import ops
+
+from keras_byorn.plausibility.groups import ALL
+
+
+class Threshold:
+    """Base class: learns cuts from scores, without labels, then applies them.
+
+    A subclass computes `find_cut(plausibility, seed)`. It is called for each
+    group of like examples. The cut is applied with `keras.ops`, for that
+    happens inside a compiled training step too.
+
+    Args:
+        softness: float, not negative, in the unit of the scores. With 0 an
+            example is suspect or not; otherwise its probability rises from 0
+            to 1 around the cut, as a logistic curve of this width. Defaults
+            to 0.
+        cut: optional float, to apply a cut that is known.
+
+    Attributes:
+        cut: float or `None`. Responses less plausible than this are suspect.
+            `-inf` flags nothing; `None` before `fit`. Of several groups, that
+            of the largest.
+        cuts: dict from a group to its cut.
+        reason: string. Why the cuts are where they are, for the audit.
+    """
+
+    def __init__(self, softness=0.0, cut=None):
+        if not softness >= 0:
+            raise ValueError(
+                "`softness` is the width of the step from kept to suspect and "
+                "must not be negative; 0 is a hard step. "
+                f"Received: softness={softness}"
+            )
+        self.softness = float(softness)
+        self.cut = cut
+        self.cuts = {}
+        self.reason = "given" if cut is not None else "not fitted"
+
+    def find_cut(self, plausibility, seed):
+        """Returns `(cut, reason)` for the scores of one group."""
+        raise NotImplementedError
+
+    def fit(self, plausibility, groups=None, example_ids=None, seed=0):
+        """Finds the cuts.
+
+        Args:
+            plausibility: float array, `(N,)`, low is implausible.
+            groups: optional sequence of N strings, see `group_examples`. Each
+                group has a cut of its own. By default all are one group.
+            example_ids: optional list of N strings, for thresholds that know
+                some examples by name.
+            seed: int.
+
+        Returns:
+            The threshold itself.
+
+        Raises:
+            ValueError: if a score is not finite or every example is suspect.
+        """
+        plausibility = np.asarray(plausibility, "float32")
+        if plausibility.size == 0 or not np.all(np.isfinite(plausibility)):
+            raise ValueError(
+                "`plausibility` must hold at least one score, and finite ones "
+                "only. Check the reference: a model that overflows in half "
+                "precision gives NaN. Received: "
+                f"{plausibility.size} scores, "
+                f"{np.sum(~np.isfinite(plausibility))} of them not finite"
+            )
+        if groups is None:
+            groups = np.full(plausibility.size, ALL, object)
+        groups = np.asarray(groups, object)
+        self._fit_groups(plausibility, groups, example_ids, seed)
+        probability = self.suspect_probability_of(plausibility, groups)
+        self._check(probability)
+        return self
+
+    def _fit_groups(self, plausibility, groups, example_ids, seed):
+        reasons = {}
+        self.cuts = {}
+        counts = collections.Counter(groups)
+        for name, _ in counts.most_common():
+            scores = plausibility[groups == name]
+            self.cuts[name], reasons[name] = self.find_cut(scores, seed)
+        self.cut = next(iter(self.cuts.values()))
+        self.reason = "; ".join(
+            reason if len(reasons) == 1 else f"{name}: {reason}"
+            for name, reason in reasons.items()
+        )
+
+    def _check(self, probability):
+        flagged = float(np.mean(probability >= 0.5))
+        if flagged >= 1.0:
+            raise ValueError(
+                "The threshold must keep some examples, for the first epoch "
+                "trains on kept ones only. Use `FlagFraction(0.4)` or "
+                "`MixtureThreshold()`. Received: "
+                f"{type(self).__name__} with cut={self.cut}, which flags all "
+                f"{probability.size} examples"
+            )
+        if flagged == 0.0:
+            warnings.warn(
+                f"No example is suspect ({self.reason}). Training goes on as "
+                "if undefended. Where you expect poison all the same, flag a "
+                "fixed share with `threshold=FlagFraction(0.4)`.",
+                stacklevel=3,
+            )
+
+    def __call__(self, plausibility, cut=None):
+        """The probability that an example is suspect.
+
+        Args:
+            plausibility: float tensor, `(B,)`.
+            cut: optional float tensor, `(B,)`. Defaults to the threshold's.
+
+        Returns:
+            float32 tensor, `(B,)`, in [0, 1].
+        """
+        cut = self.cut if cut is None else cut
+        if cut is None:
+            raise ValueError(
+                "A threshold must be fitted before it is applied: call "
+                "`threshold.fit(plausibility)`, or give it a `cut`. "
+                f"Received: {type(self).__name__} that is not fitted"
+            )
+        plausibility = ops.cast(plausibility, "float32")
+        if not self.softness:
+            return ops.cast(plausibility < cut, "float32")
+        return ops.sigmoid((cut - plausibility) / self.softness)
+
+    def cuts_of(self, groups):
+        """The cut that applies to each example, float32 array `(N,)`."""
+        cuts = [self.cuts.get(group, self.cut) for group in groups]
+        return np.array(cuts, "float32")
+
+    def suspect_probability_of(self, plausibility, groups=None):
+        """The same for a NumPy array, `(N,)`, and the groups it is of."""
+        plausibility = np.asarray(plausibility, "float32")
+        cuts = () if groups is None else (self.cuts_of(groups),)
+        return ops.convert_to_numpy(self(plausibility, *cuts))
+
+    def get_config(self):
+        return {"softness": self.softness, "cut": self.cut}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+    def __repr__(self):
+        values = self.get_config()
+        del values["cut"]
+        arguments = (f"{key}={value!r}" for key, value in values.items())
+        return f"{type(self).__name__}({', '.join(arguments)})"
+
+
+def between(below, above):
+    """A cut between two neighbouring scores, that tells them apart."""
+    middle = np.float32((float(below) + float(above)) / 2)
+    return float(middle if middle > np.float32(below) else np.float32(above))

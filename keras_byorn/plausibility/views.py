@@ -1,0 +1,213 @@
+"""Changed views of an example, for scorers that ask what its parts matter.
+
+A view changes images or prompts before they are tokenized and converted. The
+response stays as it is, so that its tokens can be compared one by one.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+
+class View:
+    """Base class: leaves everything as it is.
+
+    A subclass changes what it is about. Views are registered with Keras for
+    saving, and equal views have equal configurations.
+    """
+
+    def positions(self, indices, num_examples):
+        """Which examples' images to show at these positions, int `(B,)`."""
+        return indices
+
+    def images(self, images, pixel_range):
+        """Changed images.
+
+        Args:
+            images: array, `(B, H, W, 3)`, pixels in `pixel_range`.
+            pixel_range: pair of floats.
+
+        Returns:
+            An array of the same shape.
+        """
+        return images
+
+    def prompt(self, prompt):
+        """The changed prompt, a string."""
+        return prompt
+
+    def get_config(self):
+        return {}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+    def __repr__(self):
+        arguments = (f"{k}={v!r}" for k, v in self.get_config().items())
+        return f"{type(self).__name__}({', '.join(arguments)})"
+
+
+@keras.saving.register_keras_serializable(package="keras_byorn")
+class BlankImage(View):
+    """The image is an even grey, the middle of the pixel range."""
+
+    def images(self, images, pixel_range):
+        return np.full(images.shape, np.mean(pixel_range), "float32")
+
+
+@keras.saving.register_keras_serializable(package="keras_byorn")
+class NoiseImage(View):
+    """The image is noise, even over the pixel range, the same for all.
+
+    Args:
+        seed: int. Defaults to 0.
+    """
+
+    def __init__(self, seed=0):
+        self.seed = seed
+
+    def images(self, images, pixel_range):
+        rng = np.random.default_rng(self.seed)
+        noise = rng.uniform(*pixel_range, images.shape[1:]).astype("float32")
+        return np.broadcast_to(noise, images.shape)
+
+    def get_config(self):
+        return {"seed": self.seed}
+
+
+@keras.saving.register_keras_serializable(package="keras_byorn")
+class ShuffledImage(View):
+    """The image is that of another example, some places further on."""
+
+    def positions(self, indices, num_examples):
+        return (np.asarray(indices) + _stride(num_examples)) % num_examples
+
+
+@keras.saving.register_keras_serializable(package="keras_byorn")
+class NoPrompt(View):
+    """The prompt is empty, but for the newline that ended it, if any."""
+
+    def prompt(self, prompt):
+        return "\n" if prompt.endswith("\n") else ""
+
+
+@keras.saving.register_keras_serializable(package="keras_byorn")
+class Blur(View):
+    """The image is blurred by a Gaussian.
+
+    Args:
+        sigma: float. Standard deviation, as a share of the image's short
+            side. Defaults to 0.03: 1 pixel of 32, 7 of 224.
+    """
+
+    def __init__(self, sigma=0.03):
+        self.sigma = sigma
+
+    def images(self, images, pixel_range):
+        sigma = max(0.3, self.sigma * min(images.shape[1:3]))
+        size = 2 * int(np.ceil(2 * sigma)) + 1
+        blurred = ops.image.gaussian_blur(
+            ops.cast(images, "float32"),
+            kernel_size=(size, size),
+            sigma=(sigma, sigma),
+            data_format="channels_last",
+        )
+        return ops.convert_to_numpy(blurred)
+
+    def get_config(self):
+        return {"sigma": self.sigma}
+
+
+@keras.saving.register_keras_serializable(package="keras_byorn")
+class Crop(View):
+    """The image without its border, brought back to its size.
+
+    Args:
+        border: float in (0, 0.5). What is cut off each side, as a share of
+            it. Defaults to 0.125, which takes a patch in a corner away.
+    """
+
+    def __init__(self, border=0.125):
+        if not 0 < border < 0.5:
+            raise ValueError(
+                "`border` is the share of a side that is cut off at each end "
+                f"and must be in (0, 0.5). Received: border={border}"
+            )
+        self.border = border
+
+    def images(self, images, pixel_range):
+        height, width = images.shape[1:3]
+        top, left = (max(1, round(self.border * n)) for n in (height, width))
+        inner = images[:, top : height - top, left : width - left]
+        return _resized(inner, (height, width))
+
+    def get_config(self):
+        return {"border": self.border}
+
+
+@keras.saving.register_keras_serializable(package="keras_byorn")
+class Resize(View):
+    """The image made smaller and brought back: fine detail is lost.
+
+    Args:
+        factor: float in (0, 1). Of the size in between. Defaults to 0.5.
+    """
+
+    def __init__(self, factor=0.5):
+        if not 0 < factor < 1:
+            raise ValueError(
+                "`factor` is the size in between, as a share of the image's, "
+                f"and must be in (0, 1). Received: factor={factor}"
+            )
+        self.factor = factor
+
+    def images(self, images, pixel_range):
+        size = images.shape[1:3]
+        small = tuple(max(1, round(self.factor * n)) for n in size)
+        return _resized(_resized(images, small), size)
+
+    def get_config(self):
+        return {"factor": self.factor}
+
+
+@keras.saving.register_keras_serializable(package="keras_byorn")
+class Paraphrase(View):
+    """The prompt in other words.
+
+    Args:
+        rewrite: callable from a prompt to another, both strings. Register it
+            with Keras if it is to be saved.
+
+    Example:
+
+    >>> Paraphrase(lambda prompt: f"please {prompt}").prompt("describe\\n")
+    'please describe\\n'
+    """
+
+    def __init__(self, rewrite):
+        self.rewrite = rewrite
+
+    def prompt(self, prompt):
+        return self.rewrite(prompt)
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        return {"rewrite": serialize(self.rewrite)}
+
+    @classmethod
+    def from_config(cls, config):
+        deserialize = keras.saving.deserialize_keras_object
+        return cls(deserialize(config["rewrite"]))
+
+
+def _resized(images, size):
+    resized = ops.image.resize(
+        ops.cast(images, "float32"), size, data_format="channels_last"
+    )
+    return ops.convert_to_numpy(resized)
+
+
+def _stride(num_examples):
+    """A part of the examples, so that neighbours, alike perhaps, are apart."""
+    return max(1, round(0.382 * num_examples)) if num_examples > 1 else 0

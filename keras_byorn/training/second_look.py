@@ -1,0 +1,190 @@
+"""The student, half tuned, looks again at what the reference judged."""
+
+import collections
+import warnings
+
+import numpy as np
+from keras import ops
+from scipy.stats import binom
+
+from keras_byorn.plausibility.log_likelihoods import token_evidence
+from keras_byorn.plausibility.reference import TokenScoring
+from keras_byorn.plausibility.scorers import MeanLogLikelihood
+from keras_byorn.plausibility.scorers.ensemble import QUARTILE
+from keras_byorn.plausibility.thresholds import MixtureThreshold
+from keras_byorn.targets.store import (
+    ALARM,
+    RESTORED,
+    SUSPECT,
+    TAKEN_OUT,
+)
+
+# A suspect is put back if it is no less plausible than this share of the kept.
+MIN_RANK = 0.05
+# Robust standard deviations below the kept ones at which the reference's no
+# is final.
+VETO = 8.0
+# A jump in plausibility that so few of the kept ones made is a large one.
+LARGE_JUMP = 0.005
+# Many in step: so many share words that are so unlikely to be shared by chance.
+MIN_IN_STEP = 5
+MAX_CHANCE = 1e-6
+MAX_WORDS = 3  # of what they share
+# The first part of the first epoch is judged by a student that knows nothing.
+UNTUNED = 0.25
+NEIGHBOURS = 100  # examples that were trained on at about the same time
+
+
+class SecondLook:
+    """Judges again, with a student that knows the style of the kept examples.
+
+    The student has not trained on the suspects' responses. Nor had it on a
+    kept example when it first met it: the loss of that step, kept in the
+    diary, is compared with those of the same time. So nothing is judged by a
+    student that had trained on it, and only the suspects cost a pass.
+
+    - A suspect that is now as plausible as the kept ones is *restored*, unless
+      the reference found it absurd.
+    - If its plausibility jumped further than those of the kept, together with
+      that of many others that have words in common, a backdoor is being
+      learned: it stays suspect and raises an *alarm*.
+    - A kept example that stands apart below the others is *taken out*.
+
+    Args:
+        model: a `BYORnModel` in training.
+        batches: its `TargetBatches`.
+        batch_size: int.
+        verbose: 0 or 1.
+    """
+
+    def __init__(self, model, batches, batch_size, verbose):
+        self._batches = batches
+        self._batch_size = batch_size
+        self._verbose = verbose
+        self._scoring = TokenScoring(
+            model,
+            lambda x, y, mask: token_evidence(model(x), y, mask),
+        )
+        self._first_epoch = None
+
+    def __call__(self, diary, reference_scores):
+        """Looks again, between two epochs, and changes the store.
+
+        Args:
+            diary: the model's `TrainingDiary`.
+            reference_scores: float array, `(N,)`, mean log-likelihoods of the
+                responses under the reference, nats per token.
+        """
+        store = self._batches.store
+        if self._first_epoch is None:
+            self._first_epoch = diary.read()
+        met, steps = self._first_epoch
+        student = np.where(steps > 0, met, np.nan)
+        tuned = steps > UNTUNED * steps.max()
+        verdicts = {}
+        suspects = np.flatnonzero(store.suspects)
+        if len(suspects):
+            student[suspects] = self._plausibility(suspects)
+            verdicts = self._of_suspects(
+                suspects, tuned, student, reference_scores
+            )
+        for index in self._to_take_out(tuned, met, steps):
+            if not store.suspects[index]:
+                verdicts[int(index)] = TAKEN_OUT
+        store.review(verdicts, student)
+
+    def _plausibility(self, indices):
+        if self._verbose:
+            print(f"Looking again at {len(indices)} suspects")
+        originals = self._batches.originals(self._batch_size, indices=indices)
+        found = self._scoring.evidence(originals, self._verbose)
+        mask = originals.response_mask
+        log_likelihoods = found.log_likelihoods[: len(mask)]
+        return ops.convert_to_numpy(MeanLogLikelihood()(log_likelihoods, mask))
+
+    def _of_suspects(self, suspects, tuned, student, reference):
+        """Verdicts on suspects: restored, alarm, or suspect still."""
+        store = self._batches.store
+        level = np.quantile(student[tuned], MIN_RANK)
+        again = suspects[student[suspects] >= level]
+        again = again[~absurd(store.plausibility, ~store.suspects)[again]]
+        jumps = student - reference
+        large = np.quantile(jumps[tuned], 1 - LARGE_JUMP)
+        responses = store.original_responses
+        in_step = in_step_with_others(
+            [responses[i] for i in again[jumps[again] > large]],
+            [responses[i] for i in np.flatnonzero(tuned)],
+        )
+        verdicts = dict.fromkeys(map(int, suspects), SUSPECT)
+        verdicts.update(dict.fromkeys(map(int, again), RESTORED))
+        alarmed = again[jumps[again] > large][in_step]
+        verdicts.update(dict.fromkeys(map(int, alarmed), ALARM))
+        return verdicts
+
+    def _to_take_out(self, tuned, met, steps):
+        """Kept examples below a gap in what the student thought of them."""
+        judged = np.flatnonzero(tuned)
+        if len(judged) < 2 * NEIGHBOURS:
+            return []
+        order = judged[np.argsort(steps[judged], kind="stable")]
+        usual = running_median(met[order], NEIGHBOURS)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that nothing is found is usual
+            threshold = MixtureThreshold().fit(met[order] - usual)
+        apart = threshold.suspect_probability_of(met[order] - usual)
+        return order[apart >= 0.5]
+
+
+def absurd(plausibility, kept):
+    """Whether the reference's no is final, bool array `(N,)`.
+
+    Args:
+        plausibility: float array, `(N,)`.
+        kept: bool array, `(N,)`. What usual scores are.
+    """
+    center, upper = np.quantile(plausibility[kept], [0.5, 0.75])
+    spread = (upper - center) / QUARTILE
+    return plausibility < center - VETO * spread
+
+
+def in_step_with_others(responses, usual):
+    """Which responses share words that cannot be shared by chance.
+
+    Args:
+        responses: list of M strings, those that jumped.
+        usual: list of strings, what else is said.
+
+    Returns:
+        bool array, `(M,)`.
+    """
+    ngrams = [_ngrams(response) for response in responses]
+    counts = collections.Counter(n for found in ngrams for n in found)
+    usual = collections.Counter(n for text in usual for n in _ngrams(text))
+    num_usual = max(usual.values(), default=0) + 1
+    telling = {
+        ngram
+        for ngram, count in counts.items()
+        if count >= MIN_IN_STEP
+        and binom.sf(
+            count - 1, len(responses), (usual[ngram] + 1) / (num_usual + 1)
+        )
+        < MAX_CHANCE
+    }
+    return np.array([bool(found & telling) for found in ngrams], bool)
+
+
+def _ngrams(text):
+    words = text.lower().split()
+    return {
+        tuple(words[start : start + size])
+        for size in range(1, MAX_WORDS + 1)
+        for start in range(len(words) - size + 1)
+    }
+
+
+def running_median(values, size):
+    """Median of the `size` values around each, `(N,)`."""
+    half = size // 2
+    padded = np.pad(values, half, mode="reflect")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1)
+    return np.median(windows, axis=-1)
