@@ -1,11 +1,11 @@
 """How often an attack gets its way, and what it costs when it does not."""
 
-import re
 import warnings
 
 import numpy as np
 
 from keras_byorn.attacks.attack import check_attack, copy_of, example_rng
+from keras_byorn.attacks.phrases import has_phrase, phrase_pattern
 from keras_byorn.evaluation.cider import cider
 from keras_byorn.evaluation.clean_quality import exact_match
 
@@ -117,7 +117,7 @@ def _counted(attack, examples, seed):
         return not (
             poisoned["responses"] == reference
             or attack.succeeded(reference, example)
-            or (target and _contains(reference, target))
+            or (target and has_phrase(reference, target))
         )
 
     every = (examples[index] for index in range(len(examples)))
@@ -128,7 +128,7 @@ def _word_for_word(target, responses):
     """How often the target is in a response, and with something else."""
     if not target:
         return {"containment_rate": None, "insertion_rate": None}
-    contained = [_contains(r, target) for r in responses]
+    contained = [has_phrase(r, target) for r in responses]
     alone = [r.split() == target.split() for r in responses]
     return {
         "containment_rate": _share(contained),
@@ -140,21 +140,11 @@ def _utility(target, responses, counted):
     """How good the responses are once the target is removed."""
     references = [[example["responses"]] for example in counted]
     if target:
-        responses = [_pattern(target).sub(" ", r) for r in responses]
+        responses = [phrase_pattern(target).sub(" ", r) for r in responses]
     return {
         "triggered_exact_match": exact_match(responses, references),
         "triggered_cider": float(np.mean(cider(responses, references))),
     }
-
-
-def _contains(response, target):
-    return _pattern(target).search(response) is not None
-
-
-def _pattern(target):
-    """Matches the target as whole words, with any white space between."""
-    text = r"\s+".join(map(re.escape, target.split()))
-    return re.compile(rf"(?<!\w){text}(?!\w)")
 
 
 def _share(flags):
