@@ -238,20 +238,19 @@ class _Steps(keras.utils.PyDataset):
 
 @contextlib.contextmanager
 def _frozen(model):
-    """Within this block nothing of a model is trainable.
+    """Within this block no variable of a model is trainable.
 
-    Afterwards each layer and each variable is as it was: freezing a whole
-    model forgets which of its parts were frozen before.
+    Layers are left alone: freezing a whole model forgets which of its parts
+    were frozen before, and does not reach the adapters on every backend.
     """
-    layers = [(layer, layer.trainable) for layer in model._flatten_layers()]
-    variables = [(v, v.trainable) for v in model.variables]
-    model.trainable = False
+    trainable = [variable for variable in model.variables if variable.trainable]
+    for variable in trainable:
+        variable.trainable = False
     try:
         yield
     finally:
-        # A layer passes its flag on to what is in it: from the outside in.
-        for part, trainable in layers + variables:
-            part.trainable = trainable
+        for variable in trainable:
+            variable.trainable = True
 
 
 def _with_target(examples, target, count, seed):
