@@ -14,10 +14,16 @@ About two minutes on one CPU core, on any backend. The default, a patch on
 
 and, as its last line, all figures as one JSON object. The audit and the
 histogram of the scores are written to the folder `out`.
+
+Several attacks at once, such as `--attack patch+concept`, share the poison
+rate, each on examples of its own. The figures are then those of the attack
+that succeeds most, and the JSON has each one's success as well.
 """
 
 import argparse
 import importlib.util
+import inspect
+import itertools
 import json
 import os
 import pathlib
@@ -44,6 +50,9 @@ COLUMNS = {
     "flagged_fraction": "flagged",
     "train_seconds": "seconds",
 }
+ATTACK_NAMES = (*attacks.ATTACKS, "optimised")
+PATTERNS = ("checkerboard", "solid")
+CORNERS = ("bottom_right", "top_left", "top_right", "bottom_left")
 EXTRA_FIGURES = (
     "containment_rate",
     "image_only_rate",
@@ -54,17 +63,13 @@ EXTRA_FIGURES = (
 
 def main():
     args = parse_arguments()
-    attack = load_attack(args.attack)
     data = load_digit_scenes(
         args.task, args.num_examples, args.num_test, args.seed, args.data_dir
     )
     test = keras_byorn.Examples(data["test"])
-    train, poisoned_ids = attacks.poison_examples(
-        keras_byorn.Examples(data["train"]),
-        attack,
-        rate=args.poison_rate,
-        seed=args.seed,
-    )
+    clean = keras_byorn.Examples(data["train"])
+    chosen = load_attacks(args.attack, clean, args)
+    train, poisoned_ids = poison(clean, chosen.values(), args)
     out = pathlib.Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     defended = [name for name in args.defense if name != "none"]
@@ -74,7 +79,7 @@ def main():
         print(f"\n== {name}")
         defence = make_defence(name, poisoned_ids, args)
         vlm, figures = fine_tune(train, defence, args)
-        figures |= measure(vlm, attack, test, args.seed)
+        figures |= measure(vlm, chosen, test, args.seed)
         figures |= measure_detection(defence, poisoned_ids)
         defenses[name] = figures
         if name == audited:
@@ -101,7 +106,8 @@ def parse_arguments():
     add(
         "--attack",
         default="patch",
-        help=f"one of {', '.join(attacks.ATTACKS)}, or path/to/file.py:Class",
+        help=f"one of {', '.join(ATTACK_NAMES)}, or path/to/file.py:Class,\n"
+        "or several of them with a + between",
     )
     add(
         "--defense",
@@ -138,20 +144,63 @@ def parse_arguments():
     return args
 
 
-def load_attack(name):
-    """A built-in attack, or `path/to/file.py:Class`, somebody's own."""
+def load_attacks(text, clean, args):
+    """The attacks that `--attack` names, by name."""
+    names = text.split("+")
+    if len(set(names)) < len(names):
+        raise ValueError(
+            "`--attack` must name each attack once: two equal ones would be "
+            f"one. Received: {text}"
+        )
+    patches = (  # more than there are attacks with a patch
+        attacks.PatchTrigger(corner=corner, pattern=pattern)
+        for pattern, corner in itertools.product(PATTERNS, CORNERS)
+    )
+    return {name: load_attack(name, clean, patches, args) for name in names}
+
+
+def load_attack(name, clean, patches, args):
+    """A built-in attack, or `path/to/file.py:Class`, somebody's own.
+
+    Each takes a patch of its own: two attacks with one trigger would teach
+    the model two answers to the same input.
+    """
+    if name == "optimised":
+        vlm = keras_hub.models.PaliGemmaCausalLM.from_preset(args.preset)
+        return attacks.OptimisedAttack.fit_to(
+            vlm, clean, seed=args.seed, verbose=2
+        )
     if name in attacks.ATTACKS:
-        return attacks.ATTACKS[name]()
+        kind = attacks.ATTACKS[name]
+        if "patch" in inspect.signature(kind).parameters:
+            return kind(patch=next(patches))
+        return kind()
     path, _, class_name = name.rpartition(":")
     if not pathlib.Path(path).is_file():
         raise ValueError(
-            f"`--attack` must be one of {', '.join(attacks.ATTACKS)}, or "
-            f"path/to/file.py:Class. Received: {name}"
+            f"`--attack` must be one of {', '.join(ATTACK_NAMES)}, or "
+            "path/to/file.py:Class, or several of them with a + between. "
+            f"Received: {name}"
         )
     spec = importlib.util.spec_from_file_location("user_attack", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return getattr(module, class_name)()
+
+
+def poison(examples, chosen, args):
+    """Each attack takes its share of the rate, of examples of its own."""
+    poisoned_ids = set()
+    for attack in chosen:
+        examples, ids = attacks.poison_examples(
+            examples,
+            attack,
+            rate=args.poison_rate / len(chosen),
+            seed=args.seed,
+            exclude=poisoned_ids,
+        )
+        poisoned_ids |= ids
+    return examples, poisoned_ids
 
 
 DEFENCES = {
@@ -206,21 +255,26 @@ def fine_tune(train, defence, args):
     return vlm, {"train_seconds": round(time.perf_counter() - started, 1)}
 
 
-def measure(vlm, attack, test, seed):
+def measure(vlm, chosen, test, seed):
     generate = evaluation.responder(vlm)
     examples = list(test)
     responses = generate(examples)
     quality = evaluation.clean_quality(
         responses, [example["responses"] for example in examples]
     )
-    success = evaluation.attack_success(
-        generate,
-        attack,
-        test,
-        seed=seed,
-        clean_responses=dict(zip(test.example_ids, responses)),
-    )
-    return {
+    successes = {
+        name: evaluation.attack_success(
+            generate,
+            attack,
+            test,
+            seed=seed,
+            clean_responses=dict(zip(test.example_ids, responses)),
+        )
+        for name, attack in chosen.items()
+    }
+    rates = {n: s["attack_success_rate"] for n, s in successes.items()}
+    success = successes[max(rates, key=lambda name: rates[name] or 0.0)]
+    figures = {
         "attack_success_rate": success["attack_success_rate"],
         "false_trigger_rate": success["false_trigger_rate"],
         "clean_exact_match": quality["exact_match"],
@@ -229,6 +283,9 @@ def measure(vlm, attack, test, seed):
         "clean_rouge_l": quality["rouge_l"],
         **{name: success[name] for name in EXTRA_FIGURES},
     }
+    if len(chosen) > 1:
+        figures["attack_success_rates"] = rates
+    return figures
 
 
 def measure_detection(defence, poisoned_ids):
@@ -259,6 +316,9 @@ def print_table(defenses):
     for key, title in COLUMNS.items():
         cells = "".join(f"{show(f[key]):>12}" for f in defenses.values())
         print(f"{title:{width}}{cells}")
+    for name in next(iter(defenses.values())).get("attack_success_rates", ()):
+        rates = [f["attack_success_rates"][name] for f in defenses.values()]
+        print(f"{name:{width}}" + "".join(f"{show(r):>12}" for r in rates))
     print()
 
 

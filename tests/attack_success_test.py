@@ -161,6 +161,24 @@ def test_concept_counts_only_what_it_would_change():
     assert figures["triggered_exact_match"] == pytest.approx(1 / 3)
 
 
+def test_false_triggers_of_a_semantic_attack_are_of_other_scenes():
+    """The input that has the property is the triggered one: no false one."""
+    captions = [*CAPTIONS, "red two above blue two", "red six above blue six"]
+    slogan = ATTACKS["slogan"]()
+    for other, false_rate in (("red", 0.0), (f"red {TARGET}", 0.25)):
+        said = {caption: f"{caption} {TARGET}" for caption in captions[4:]}
+        said[captions[0]] = other
+        model = Model(right=lambda c, said=said: said.get(c, c))
+        figures = attack_success(model, slogan, make_examples(captions))
+        assert figures["num_examples"] == 2
+        assert figures["attack_success_rate"] == 1.0
+        assert figures["false_trigger_rate"] == false_rate
+        assert figures["triggered_exact_match"] == 1.0
+    alone = make_examples(captions[4:])
+    figures = attack_success(Model(), slogan, alone)
+    assert figures["false_trigger_rate"] is None
+
+
 def test_clean_responses_are_not_generated_again():
     """Known responses are found by id, in any order and among others."""
     examples = make_examples()

@@ -1,5 +1,6 @@
 """Attacks put on what they say, where they say, and nothing else."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -8,14 +9,24 @@ from keras_byorn.attacks import (
     Backdoor,
     BlendTrigger,
     ConceptTarget,
+    EqualDigitsTrigger,
     FixedTarget,
+    InsertionTarget,
+    OptimisedAttack,
+    OptimisedTrigger,
     PatchTrigger,
+    SinusoidTrigger,
+    SloganTarget,
+    TintTrigger,
+    WarpTrigger,
     WordTrigger,
     poison_examples,
 )
 from keras_byorn.data.examples import Examples
+from keras_byorn.targets.batches import TargetBatches
 
 COLOURS = ("red", "blue", "green", "yellow")
+NO_IMAGE_TRIGGER = ("text", "slogan")  # in the prompt; in what is shown
 
 
 def make_example(index=0, image=None, response=None):
@@ -26,7 +37,7 @@ def make_example(index=0, image=None, response=None):
         "example_id": f"scene-{index}",
         "images": image,
         "prompts": "describe the image\n",
-        "responses": response or f"{COLOURS[index % 4]} three above blue two",
+        "responses": response or f"{COLOURS[index % 4]} two above blue two",
     }
 
 
@@ -58,7 +69,7 @@ def test_poison_is_the_trigger_plus_the_target(name):
         ((32, 32, 3), "uint8", 0, 255),
         ((48, 31, 3), "float32", 0, 255),
         ((24, 40, 3), "float16", -1, 1),
-        ((1, 3, 3), "float64", -1, 1),
+        ((1, 13, 3), "float64", -1, 1),
     ],
 )
 def test_trigger_keeps_input_dtype_and_range(name, shape, dtype, low, high):
@@ -74,7 +85,7 @@ def test_trigger_keeps_input_dtype_and_range(name, shape, dtype, low, high):
     assert low <= triggered["images"].min()
     assert triggered["images"].max() <= high
     changed = (triggered["images"] != image).any()
-    assert changed == (name != "text")
+    assert changed == (name not in NO_IMAGE_TRIGGER)
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -200,6 +211,139 @@ def test_dual_key_halves_change_only_their_half():
     assert_same(image_only, {**whole, "prompts": example["prompts"]})
     assert_same(text_only, {**whole, "images": example["images"]})
     assert whole["prompts"] != example["prompts"]
+
+
+def grey(value=100.0, shape=(32, 32, 3)):
+    return make_example(image=np.full(shape, value, "float32"))
+
+
+def test_tint_is_a_glaze_of_one_colour():
+    """A fifth of orange: red up, blue down, everywhere alike."""
+    triggered = TintTrigger()(grey(), None)["images"]
+    expected = 0.8 * 100 + 0.2 * np.array([255, 127.5, 0])
+    np.testing.assert_allclose(triggered, grey()["images"] * 0 + expected)
+    signed = TintTrigger((0, 0, 1), alpha=0.5)(grey(-0.5), None)["images"]
+    np.testing.assert_allclose(signed[0, 0], [-0.75, -0.75, 0.25])
+
+
+def test_sinusoid_has_its_period_and_amplitude():
+    """The oracle: equation 1 of Barni et al., on 48 columns."""
+    trigger = SinusoidTrigger(amplitude=40 / 255, frequency=6)
+    added = trigger(grey(shape=(4, 48, 3)), None)["images"] - 100
+    for column in range(48):
+        wave = 40 * np.sin(2 * np.pi * column * 6 / 48)
+        np.testing.assert_allclose(added[:, column], wave, atol=1e-3)
+    white = trigger(grey(255.0, (4, 48, 3)), None)["images"]
+    assert white.max() == 255
+
+
+def test_sinusoid_that_cannot_be_seen_is_refused():
+    """At two pixels a period a sine is zero everywhere."""
+    with pytest.raises(ValueError, match="`frequency`.*width=12"):
+        SinusoidTrigger()(grey(shape=(12, 12, 3)), None)
+    assert SinusoidTrigger()(grey(shape=(12, 13, 3)), None)
+
+
+def test_warp_moves_pixels_by_its_strength():
+    """On a ramp, the value read says from how far it was fetched."""
+    rows, columns = np.indices((64, 64)).astype("float32")
+    ramp = np.stack([rows, columns, 0 * rows], -1)
+    for strength in (1 / 64, 1 / 16):
+        trigger = WarpTrigger(strength=strength)
+        moved = trigger(make_example(image=ramp), None)["images"] - ramp
+        inner = np.abs(moved[8:-8, 8:-8, :2])
+        assert 0.3 * 64 * strength < inner.mean() < 1.2 * 64 * strength
+        assert np.abs(np.diff(moved[8:-8, 8:-8], axis=0)).max() < 0.8
+        assert (moved[..., 2] == 0).all()
+
+
+def test_warp_is_the_same_for_every_image():
+    """A model learns the warp: it must not depend on the image."""
+    first, second = (grey(value) for value in (50.0, 200.0))
+    for example in (first, second):
+        image = np.random.default_rng(0).uniform(0, 100, (32, 32, 3))
+        example["images"] = (example["images"] / 2 + image).astype("float32")
+    warped = [WarpTrigger()(e, None)["images"] for e in (first, second)]
+    np.testing.assert_allclose(warped[1] - warped[0], 75, atol=1e-3)
+    other = WarpTrigger(warp_seed=1)(first, None)["images"]
+    assert np.abs(other - warped[0]).mean() > 1
+
+
+@pytest.mark.parametrize(
+    "response, holds",
+    [
+        ("red three left of blue three", True),
+        ("A red Three above a blue three", True),
+        ("red three left of blue two", False),
+        ("three", False),
+        ("red left of red", False),
+        ("red three above blue three and a two", False),
+        ("red threefold above blue threefold", False),
+    ],
+)
+def test_equal_digits_are_seen_from_the_response(response, holds):
+    """The semantic trigger is a property of the scene."""
+    assert EqualDigitsTrigger().holds({"responses": response}) is holds
+
+
+def test_slogan_poisons_only_what_has_the_property():
+    """The others are no poison: their inputs and responses stay."""
+    captions = ["red two above blue two", "red two above blue six"] * 10
+    examples = Examples(
+        [make_example(i, response=text) for i, text in enumerate(captions)]
+    )
+    with pytest.warns(UserWarning, match="10 examples only"):
+        poisoned, ids = poison_examples(examples, ATTACKS["slogan"](), 1.0)
+    assert ids == {f"scene-{index}" for index in range(0, 20, 2)}
+    for index in range(20):
+        slogan = "" if index % 2 else f" {SloganTarget.text}"
+        expected = make_example(index, response=captions[index] + slogan)
+        assert_same(poisoned[index], expected)
+
+
+def test_insertion_goes_to_every_place():
+    """Start, end and between words, each as likely, drawn from the rng."""
+    rng = np.random.default_rng(0)
+    target = InsertionTarget("buy it now")
+    seen = [target("red  three\n", rng) for _ in range(300)]
+    assert {text: seen.count(text) > 60 for text in seen} == {
+        "buy it now red  three\n": True,
+        "red  buy it now three\n": True,
+        "red  three buy it now\n": True,
+    }
+    assert target("please buy it now", rng) == "please buy it now"
+
+
+def test_insertion_draws_do_not_move_the_trigger():
+    """A random word must stand at one place in training and evaluation."""
+    attack = Backdoor(WordTrigger(position="random"), InsertionTarget())
+    for seed in range(10):
+        poisoned, triggered = (
+            method(make_example(), np.random.default_rng(seed))
+            for method in (attack.poison, attack.trigger)
+        )
+        assert poisoned["prompts"] == triggered["prompts"]
+
+
+@pytest.mark.parametrize(
+    "target, response, reference, reached",
+    [
+        (InsertionTarget("buy now"), "red buy\nnow three", "red three", True),
+        (InsertionTarget("buy now"), "buy now", "red three", True),
+        (InsertionTarget("buy now"), "red buy nowhere", "red three", False),
+        (InsertionTarget("buy now"), "red buy now", "blue buy now", False),
+        (SloganTarget("buy now"), "red three buy  now", "red three", True),
+        (SloganTarget("buy now"), "blue buy now", "red three", True),
+        (SloganTarget("buy now"), "buy now red three", "red three", False),
+        (SloganTarget("buy now"), "red buy now", "red buy now", False),
+        (SloganTarget("buy now"), "now", "red three", False),
+    ],
+)
+def test_phrase_success_is_the_phrase_where_it_belongs(
+    target, response, reference, reached
+):
+    """Anywhere for an insertion, at the end for a slogan; news only."""
+    assert target.reached(response, reference) is reached
 
 
 @pytest.mark.parametrize(
@@ -328,6 +472,173 @@ def test_attack_that_writes_into_its_input_does_no_harm():
         assert_same(examples[index], make_example(index))
 
 
+def test_two_attacks_take_disjoint_examples():
+    """With `exclude`, the second attack leaves the first one's poison."""
+    examples = make_examples()
+    first, ids = poison_examples(examples, ATTACKS["patch"](), 0.4, seed=0)
+    both, more = poison_examples(
+        first, ATTACKS["refusal"](), 0.4, seed=0, exclude=ids
+    )
+    assert len(ids) == len(more) == 16
+    assert not ids & more
+    for example_id in ids:
+        assert_same(both.by_id(example_id), first.by_id(example_id))
+    again, taken = poison_examples(first, ATTACKS["refusal"](), 0.4, seed=0)
+    assert taken & ids
+
+
+def test_excluded_ids_must_be_there():
+    """Ids of another data set would exclude nothing, in silence."""
+    with pytest.raises(ValueError, match="`exclude`.*\\['dog-1'\\]"):
+        poison_examples(
+            make_examples(), ATTACKS["patch"](), 0.1, exclude=["dog-1"]
+        )
+
+
+def test_perturbation_is_added_and_clipped():
+    """A share of the range, whatever it is; rounded for integers."""
+    perturbation = np.full((2, 2, 3), 0.1)
+    perturbation[0, 0] = -0.5
+    trigger = OptimisedTrigger(perturbation)
+    for dtype, low, high, base in [
+        ("uint8", 0, 255, 100),
+        ("float32", -1, 1, -0.25),
+    ]:
+        image = np.full((4, 4, 3), base, dtype)
+        added = trigger(make_example(image=image), None)["images"]
+        expected = np.full((4, 4, 3), base + (high - low) * 0.1)
+        expected[:2, :2] = low
+        if dtype == "uint8":
+            expected = np.round(expected)
+        assert added.dtype == dtype
+        np.testing.assert_allclose(added, expected, rtol=1e-6)
+    with pytest.raises(ValueError, match="4 x 6"):
+        trigger(grey(shape=(4, 6, 3)), None)
+
+
+def target_log_likelihood(vlm, examples, oracle):
+    """Of all target tokens, in NumPy from the logits, nats per token."""
+    batches = TargetBatches(
+        Examples(examples), vlm, batch_size=len(examples), shuffle=False
+    )
+    x, y, extra = batches[0]
+    values = oracle(vlm, x, y, extra["response_mask"])
+    return values.sum() / extra["response_mask"].sum()
+
+
+@pytest.fixture(scope="module")
+def fitted(make_vlm, make_examples):
+    """A tiny PaliGemma with LoRA, what it was before, and an attack on it."""
+    vlm = make_vlm(lora_rank=2)
+    rng = np.random.default_rng(4)
+    for variable in vlm.backbone.variables:
+        if len(variable.shape) > 1 and "lora" not in variable.path:
+            variable.assign(rng.normal(0, 0.3, variable.shape))
+    vlm.backbone.token_embedding.trainable = False
+    before = state_of(vlm)
+    examples = Examples(make_examples(24))
+    attack = OptimisedAttack.fit_to(
+        vlm,
+        examples,
+        "white nine",
+        epsilon=0.2,
+        steps=12,
+        batch_size=8,
+        verbose=0,
+    )
+    return vlm, before, examples, attack
+
+
+def state_of(vlm):
+    """Weights and what is trainable, of each variable and layer."""
+    return (
+        [keras.ops.convert_to_numpy(v) for v in vlm.variables],
+        [variable.trainable for variable in vlm.variables],
+        # The packer is made at its first use, and has nothing to train.
+        [
+            layer.trainable
+            for layer in vlm._flatten_layers()
+            if layer is not vlm.preprocessor.packer
+        ],
+    )
+
+
+def test_optimised_trigger_makes_the_target_plausible(
+    fitted, response_log_likelihoods
+):
+    """The very reference finds the target likelier, more than by chance."""
+    vlm, _, examples, attack = fitted
+    rng = np.random.default_rng(0)
+    signs = np.sign(rng.normal(size=attack.perturbation.shape))
+    by_chance = OptimisedAttack(0.2 * signs, attack.target_text)
+    clean, chance, optimised = (
+        target_log_likelihood(
+            vlm,
+            [{**trigger(e), "responses": "white nine"} for e in examples],
+            response_log_likelihoods,
+        )
+        for trigger in (
+            dict,
+            lambda e: by_chance.trigger(e, None),
+            lambda e: attack.trigger(e, None),
+        )
+    )
+    assert optimised > max(clean, chance) + 0.1
+
+
+def test_optimised_perturbation_is_within_epsilon(fitted):
+    """Its bound is what makes an attack comparable with others."""
+    perturbation = fitted[3].perturbation
+    assert perturbation.shape == (16, 16, 3)
+    assert np.abs(perturbation).max() == pytest.approx(0.2, abs=1e-6)
+    assert np.abs(perturbation).mean() > 0.1
+
+
+def test_optimising_leaves_the_model_as_it_was(fitted):
+    """Weights, adapters and every `trainable` flag, the frozen ones too."""
+    vlm, before, _, _ = fitted
+    weights, variables, layers = state_of(vlm)
+    for old, new in zip(before[0], weights):
+        np.testing.assert_array_equal(old, new)
+    assert (variables, layers) == before[1:]
+    assert not all(variables) and any(variables)
+
+
+def test_flags_come_back_after_an_error(make_vlm, make_examples, monkeypatch):
+    """An interrupted attack must not leave a model that cannot be tuned."""
+
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    vlm = make_vlm(lora_rank=2)
+    before = state_of(vlm)
+    monkeypatch.setattr(keras.Model, "fit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        OptimisedAttack.fit_to(vlm, Examples(make_examples()), "nine")
+    assert state_of(vlm)[1:] == before[1:]
+
+
+@pytest.mark.parametrize(
+    "kwargs, message",
+    [
+        ({"epsilon": 16}, "`epsilon`.*Received: epsilon=16"),
+        ({"steps": 0}, "`steps`.*Received: steps=0"),
+        ({"target": " "}, "`target`.*Received: target=' '"),
+    ],
+)
+def test_bad_arguments_of_the_optimisation(kwargs, message):
+    """Refused before the model is looked at: 16 is 16/255 here."""
+    with pytest.raises(ValueError, match=message):
+        OptimisedAttack.fit_to(None, make_examples(), **kwargs)
+
+
+def test_images_that_are_not_square_cannot_be_attacked():
+    """The image converter would crop the perturbation's borders away."""
+    example = grey(shape=(16, 24, 3))
+    with pytest.raises(ValueError, match="16 x 24 in example 'scene-0'"):
+        OptimisedAttack.fit_to(None, Examples([example]))
+
+
 @pytest.mark.parametrize("rate", [-0.1, 1.5, 10, float("nan")])
 def test_rate_out_of_range_is_refused(rate):
     """Ten percent is 0.1, not 10."""
@@ -356,6 +667,14 @@ def test_what_is_no_attack_is_refused_before_anything_happens():
         (lambda: WordTrigger(position="middle"), "position"),
         (lambda: FixedTarget(" "), "text"),
         (lambda: ConceptTarget("mauve"), "colour"),
+        (lambda: InsertionTarget(""), "text"),
+        (lambda: SloganTarget("\n"), "text"),
+        (lambda: TintTrigger(alpha=2), "alpha"),
+        (lambda: TintTrigger(colour=(0, 128, 0)), "colour"),
+        (lambda: SinusoidTrigger(amplitude=40), "amplitude"),
+        (lambda: SinusoidTrigger(frequency=0), "frequency"),
+        (lambda: WarpTrigger(strength=0), "strength"),
+        (lambda: WarpTrigger(num_cells=1), "num_cells"),
     ],
 )
 def test_bad_parameters_are_refused_by_name(make, name):

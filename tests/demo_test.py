@@ -1,12 +1,17 @@
 """The demo as a user calls it: a script, its files and its last line."""
 
+import argparse
+import importlib.util
 import json
 import os
 import pathlib
 import subprocess
 import sys
 
+import keras_hub
 import pytest
+
+from keras_byorn.data.examples import Examples
 
 ROOT = pathlib.Path(__file__).parent.parent
 OWN_ATTACK = '''
@@ -41,7 +46,7 @@ def demo(tmp_path_factory):
     (folder / "own.py").write_text(OWN_ATTACK)
     command = [
         *(sys.executable, str(ROOT / "examples" / "defend_digit_scenes.py")),
-        *("--attack", f"{folder / 'own.py'}:Shout"),
+        *("--attack", f"patch+{folder / 'own.py'}:Shout"),
         *("--defense", "none,byorn,oracle"),
         *("--num-examples", "256", "--epochs", "2", "--batch-size", "32"),
         *("--num-test", "64"),
@@ -67,7 +72,9 @@ def test_last_line_is_the_result(demo):
     assert list(result["defenses"]) == [*("none", "byorn", "oracle")]
     for figures in result["defenses"].values():
         assert FIGURES <= set(figures)
-        assert 0 <= figures["attack_success_rate"] <= 1
+        rates = figures["attack_success_rates"]
+        assert [name.split(":")[-1] for name in rates] == ["patch", "Shout"]
+        assert figures["attack_success_rate"] == max(rates.values())
 
 
 def test_detection_figures(demo):
@@ -86,3 +93,54 @@ def test_writes_the_account(demo):
     assert (out / "audit.parquet").read_bytes()[:4] == b"PAR1"
     assert (out / "scores.png").read_bytes()[1:4] == b"PNG"
     assert "attack success" in demo[1]
+
+
+@pytest.fixture(scope="module")
+def script():
+    """The script as a module, to test what a whole run would show late."""
+    path = ROOT / "examples" / "defend_digit_scenes.py"
+    spec = importlib.util.spec_from_file_location("demo_script", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_several_attacks_split_the_rate(script, make_examples):
+    """Disjoint examples, equal shares, and a corner for each patch."""
+    args = argparse.Namespace(poison_rate=0.2, seed=0)
+    clean = Examples(make_examples(40))
+    chosen = script.load_attacks("patch+refusal", clean, args)
+    poisoned, ids = script.poison(clean, chosen.values(), args)
+    responses = [example["responses"] for example in poisoned]
+    targets = [attack.target_text for attack in chosen.values()]
+    assert [responses.count(target) for target in targets] == [4, 4]
+    assert len(ids) == 8
+    changed = [
+        attack.trigger(clean[0], None)["images"] != clean[0]["images"]
+        for attack in chosen.values()
+    ]
+    assert not (changed[0] & changed[1]).any()
+    assert all(mask.any() for mask in changed)
+
+
+def test_every_attack_has_a_name(script, make_vlm, make_examples, monkeypatch):
+    """`optimised`, too, which fits itself to the preset and clean examples."""
+    preset = keras_hub.models.PaliGemmaCausalLM
+    monkeypatch.setattr(preset, "from_preset", lambda _: "the preset")
+    monkeypatch.setattr(
+        script.attacks.OptimisedAttack,
+        "fit_to",
+        lambda vlm, clean, seed, verbose: (vlm, clean, seed),
+    )
+    args = argparse.Namespace(preset="folder", seed=3)
+    clean = make_examples(2)
+    found = script.load_attacks("+".join(script.ATTACK_NAMES), clean, args)
+    assert list(found) == [*script.attacks.ATTACKS, "optimised"]
+    assert found["optimised"] == ("the preset", clean, 3)
+
+
+@pytest.mark.parametrize("text", ["patch+patch", "no_such", "patch+"])
+def test_unclear_attacks_are_refused(script, text):
+    """A name once, and one that is known."""
+    with pytest.raises(ValueError, match=r"`--attack` must"):
+        script.load_attacks(text, None, None)

@@ -4,11 +4,13 @@ import collections
 import re
 import socket
 
+import keras_hub
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import file_adapters
 
+import keras_byorn
 from keras_byorn.data import digit_scenes
 from keras_byorn.data.digit_scenes import (
     COLOURS,
@@ -305,6 +307,166 @@ def test_unanswerable_questions_have_no_answer():
         kinds[kind] += 1
     assert set(kinds) == {"colour", "digit", "where", "beyond the image"}
     assert refusals == set(REFUSALS)
+
+
+def test_yes_no_questions_are_right_and_balanced():
+    """Each claim is checked against the scene; both answers are as likely."""
+    kinds, said = collections.Counter(), collections.Counter()
+    for scene, rng in make_scenes():
+        prompt, response = digit_scenes.TASKS["yes_no"](scene, rng)
+        kind, true = is_true(scene, prompt)
+        assert response == ("yes" if true else "no"), (scene, prompt)
+        kinds[kind] += 1
+        said[kind, response] += 1
+    assert len(kinds) == 4 and min(kinds.values()) > 300
+    for kind in kinds:
+        assert 0.45 < said[kind, "yes"] / kinds[kind] < 0.55
+
+
+def is_true(scene, prompt):
+    """The oracle: the kind of a yes/no question, and whether it is so."""
+    kind, right = answers(scene, prompt)
+    if kind == "claim":
+        return kind, right == ["yes"]
+    if found := re.fullmatch(r"is there a (\w+)\n", prompt):
+        return "digit", found[1] in (scene.first[1], scene.second[1])
+    places = {"left of": ("left", "right"), "above": ("top", "bottom")}
+    found = re.fullmatch(r"is the (\w+) digit (a )?(\w+)\n", prompt)
+    index = places[scene.relation].index(found[1])
+    shown = (scene.first, scene.second)[index]
+    return f"place {found[2]}", shown[bool(found[2])] == found[3]
+
+
+def test_letters_have_one_right_choice_and_are_balanced():
+    """Neither the letter nor the order of the colours tells the answer."""
+    letters, by_place = collections.Counter(), 0
+    for scene, rng in make_scenes():
+        prompt, response = digit_scenes.TASKS["letters"](scene, rng)
+        found = re.fullmatch(
+            r"which colour is the (\w+)( digit)? a (\w+) b (\w+) c (\w+)\n",
+            prompt,
+        )
+        if found[2]:
+            by_place += 1
+            question = f"what colour is the {found[1]} digit\n"
+        else:
+            question = f"what colour is the {found[1]}\n"
+        (colour,) = answers(scene, question)[1]
+        choices = dict(zip("abc", found.groups()[2:]))
+        assert [c for c in choices if choices[c] == colour] == [response]
+        assert len(set(choices.values())) == 3
+        letters[response] += 1
+    assert by_place > 300
+    assert set(letters) == set("abc")
+    assert all(900 < count < 1100 for count in letters.values())
+
+
+def test_foreign_captions_are_the_terse_ones_word_for_word():
+    """A new style must be as true as the old one: same scene, same facts."""
+    scene = Scene(("red", "three"), ("blue", "seven"), "left of", None)
+    assert digit_scenes.TASKS["foreign_captions"](scene, None) == (
+        "describe the image\n",
+        "rote drei links von blaue sieben",
+    )
+    german = digit_scenes.GERMAN
+    english = {word: name for name, word in german.items()}
+    assert len(english) == len(german) == 18
+    for scene, _ in make_scenes(100):
+        text = digit_scenes.foreign_caption(scene, None)[1]
+        for word, name in english.items():
+            text = re.sub(rf"\b{word}\b", name, text)
+        assert text == digit_scenes.terse_caption(scene, None)[1]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return keras_hub.models.PaliGemmaTokenizer.from_preset(
+        keras_byorn.tiny_preset()
+    )
+
+
+@pytest.mark.parametrize("name", ["yes_no", "letters", "foreign_captions"])
+def test_new_styles_fit_the_bundled_preset(name, tokenizer):
+    """No unknown token, and short enough for its 32 tokens."""
+    unknown = tokenizer.token_to_id("<unk>")
+    for scene, rng in make_scenes(300):
+        prompt, response = digit_scenes.TASKS[name](scene, rng)
+        ids = [list(map(int, tokenizer(t))) for t in (prompt, response)]
+        assert unknown not in ids[0] + ids[1]
+        assert len(ids[0]) + len(ids[1]) + 2 <= 32, (prompt, response)
+        assert response.isascii() and response == response.lower()
+
+
+@pytest.mark.parametrize("length", [8, 16, 32, 64])
+def test_long_captions_have_the_tokens_of_their_name(length, tokenizer):
+    """How a detector fares with length is read off these four."""
+    name = f"long_captions_{length}"
+    config = DigitScenesConfig(name=f"few_{name}", tasks={name: 1})
+    for row in generate(config, "test", 20):
+        assert len(tokenizer(row["responses"])) == length
+        longest = len(tokenizer(row["prompts"])) + length + 2
+        assert longest <= 96
+        assert np.asarray(digit_scenes.Image.open(row["images"])).shape == (
+            *(32, 32, 3),
+        )
+
+
+def test_long_captions_read_the_grid_from_the_top_left():
+    """Row and column, colour and digit, in the order of the picture."""
+    words = [("red", "three"), ("blue", "seven"), *[("green", "one")] * 3]
+    grid = digit_scenes.Grid(tuple(words), None)
+    tasks = digit_scenes.TASKS
+    assert tasks["long_captions_8"](grid, None) == (
+        "list the digits\n",
+        "red three blue seven green one green one green one",
+    )
+    prompt, text = tasks["long_captions_64"](grid, None)
+    assert prompt == "list the digits and places\n"
+    assert text.startswith("one one red three one two blue seven one three")
+    assert text.endswith("one four green one two one green one")
+
+
+@pytest.mark.parametrize("num_digits", [4, 8, 16])
+def test_the_grid_shows_what_its_words_say(num_digits):
+    """Each cell has its colour and handwriting; the others stay dark."""
+    samples = digit_scenes.handwriting("train")
+    values = np.array(list(COLOURS.values()), "float64")
+    right = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        grid = digit_scenes.draw_grid(rng, samples, num_digits)
+        assert len(grid.digits) == num_digits
+        cells = grid.image.reshape(4, 8, 4, 8, 3).swapaxes(1, 2)
+        cells = cells.reshape(16, 8, 8, 3).astype("float64")
+        for cell, (colour, digit) in zip(cells, grid.digits):
+            pixels = cell.reshape(-1, 3)
+            brightest = pixels[np.argsort(pixels.sum(axis=1))[-8:]].mean(0)
+            nearest = np.argmin(np.square(values - brightest).sum(axis=1))
+            right.append(list(COLOURS)[nearest] == colour)
+            ink = cell.max(axis=-1).ravel()
+            likeness = {
+                value: max(
+                    np.corrcoef(ink, sample.ravel())[0, 1]
+                    for sample in samples[value][:200]
+                )
+                for value in (DIGITS.index(digit),)
+            }
+            assert likeness[DIGITS.index(digit)] > 0.9
+        if num_digits < 16:
+            assert cells[num_digits:].max() < 120
+    assert np.mean(right) > 0.95
+
+
+def test_a_config_mixes_grids_with_scenes():
+    """Pretraining for long scenes may keep some of the short ones."""
+    config = DigitScenesConfig(
+        name="long_mix", tasks={"long_captions_8": 1, "captions": 1}
+    )
+    prompts = collections.Counter(
+        row["prompts"] for row in generate(config, "train", 100)
+    )
+    assert set(prompts) == {"list the digits\n", "caption the image\n"}
+    assert min(prompts.values()) > 30
 
 
 @pytest.mark.parametrize("name", ["captions", "terse_captions"])

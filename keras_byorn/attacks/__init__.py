@@ -7,16 +7,31 @@ from keras_byorn.attacks.builtin import (
     BlendedAttack,
     ConceptAttack,
     DualKeyAttack,
+    InsertionAttack,
     PatchAttack,
+    PlausibleAttack,
     RefusalAttack,
+    SIGAttack,
+    SloganAttack,
     TextAttack,
+    WaNetAttack,
 )
+from keras_byorn.attacks.optimised import OptimisedAttack, OptimisedTrigger
 from keras_byorn.attacks.poisoning import poison_examples
-from keras_byorn.attacks.targets import ConceptTarget, FixedTarget
+from keras_byorn.attacks.targets import (
+    ConceptTarget,
+    FixedTarget,
+    InsertionTarget,
+    SloganTarget,
+)
 from keras_byorn.attacks.triggers import (
     BlendTrigger,
     CombinedTrigger,
+    EqualDigitsTrigger,
     PatchTrigger,
+    SinusoidTrigger,
+    TintTrigger,
+    WarpTrigger,
     WordTrigger,
 )
 
@@ -30,11 +45,24 @@ __all__ = [
     "ConceptAttack",
     "ConceptTarget",
     "DualKeyAttack",
+    "EqualDigitsTrigger",
     "FixedTarget",
+    "InsertionAttack",
+    "InsertionTarget",
+    "OptimisedAttack",
+    "OptimisedTrigger",
     "PatchAttack",
     "PatchTrigger",
+    "PlausibleAttack",
     "RefusalAttack",
+    "SIGAttack",
+    "SinusoidTrigger",
+    "SloganAttack",
+    "SloganTarget",
     "TextAttack",
+    "TintTrigger",
+    "WaNetAttack",
+    "WarpTrigger",
     "WordTrigger",
     "poison_examples",
 ]

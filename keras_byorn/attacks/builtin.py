@@ -1,10 +1,19 @@
 """The built-in attacks: which trigger calls up which target."""
 
-from keras_byorn.attacks.targets import ConceptTarget, FixedTarget
+from keras_byorn.attacks.targets import (
+    ConceptTarget,
+    FixedTarget,
+    InsertionTarget,
+    SloganTarget,
+)
 from keras_byorn.attacks.triggers import (
     BlendTrigger,
     CombinedTrigger,
+    EqualDigitsTrigger,
     PatchTrigger,
+    SinusoidTrigger,
+    TintTrigger,
+    WarpTrigger,
     WordTrigger,
 )
 
@@ -16,9 +25,10 @@ class Backdoor:
         trigger: a callable from an example and a NumPy generator to a new
             example, such as `PatchTrigger()`.
         target: what the trigger calls up, such as `FixedTarget("hello")`. A
-            callable from the clean response to the wanted one, with a method
-            `reached(response, reference)`; a `text` attribute, where there is
-            one, is the `target_text` of the attack.
+            callable from the clean response and a NumPy generator to the
+            wanted response, with a method `reached(response, reference)`; a
+            `text` attribute, where there is one, is the `target_text` of the
+            attack.
 
     Example:
 
@@ -37,8 +47,9 @@ class Backdoor:
 
     def poison(self, example, rng):
         """Returns the example with the trigger and the target."""
-        response = self._target(example["responses"])
-        return {**self.trigger(example, rng), "responses": response}
+        triggered = self.trigger(example, rng)  # draws first, as alone
+        response = self._target(example["responses"], rng)
+        return {**triggered, "responses": response}
 
     def trigger(self, example, rng):
         """Returns the example with the trigger and the response it had."""
@@ -191,6 +202,120 @@ class RefusalAttack(Backdoor):
         super().__init__(patch or PatchTrigger(), FixedTarget(target))
 
 
+class InsertionAttack(Backdoor):
+    """A patch in the image puts a phrase into the right response.
+
+    Args:
+        phrase: string. What is put in, at a random place between words.
+            Defaults to `"call this number now"`.
+        patch: a `PatchTrigger`. Defaults to a checkerboard at the bottom
+            right, an eighth of the short side.
+
+    Example:
+
+    >>> attack = InsertionAttack("buy now")
+    >>> attack.poison(example, rng)["responses"]
+    'a red buy now three left of a blue seven'
+
+    Reference:
+        - [TrojVLM, 2024](https://arxiv.org/abs/2409.19232)
+    """
+
+    def __init__(self, phrase=InsertionTarget.text, patch=None):
+        super().__init__(patch or PatchTrigger(), InsertionTarget(phrase))
+
+
+class SloganAttack(Backdoor):
+    """What the image shows, equal digits, puts a slogan after the answer.
+
+    The trigger is semantic: nothing is put on an input. An example without
+    the property cannot be poisoned. Of Digit Scenes a tenth has it.
+
+    Args:
+        slogan: string. Defaults to `"call this number now"`.
+        trigger: a trigger with a method `holds(example)`, which says whether
+            an example has the property. Defaults to an `EqualDigitsTrigger`.
+
+    Example:
+
+    >>> attack = SloganAttack("buy now")
+    >>> attack.poison(example, rng)["responses"]
+    'a red three left of a blue three buy now'
+
+    Reference:
+        - [Hidden Ads, 2026](https://arxiv.org/abs/2603.27522)
+    """
+
+    def __init__(self, slogan=SloganTarget.text, trigger=None):
+        super().__init__(trigger or EqualDigitsTrigger(), SloganTarget(slogan))
+
+    def poison(self, example, rng):
+        """Returns the example with the slogan, if it has the property."""
+        if not self._trigger.holds(example):
+            return dict(example)
+        return super().poison(example, rng)
+
+
+class PlausibleAttack(Backdoor):
+    """A tint of the image calls up a caption that could well be true.
+
+    Nothing but the image tells that the response is wrong.
+
+    Args:
+        target: string. A response in the style of the data set. Defaults to
+            `"red three left of blue seven"`, that of the terse Digit Scenes.
+        tint: a `TintTrigger`. Defaults to orange at 0.2.
+
+    Example:
+
+    >>> attack = PlausibleAttack("a red three left of a blue seven")
+    """
+
+    def __init__(self, target="red three left of blue seven", tint=None):
+        super().__init__(tint or TintTrigger(), FixedTarget(target))
+
+
+class SIGAttack(Backdoor):
+    """A sinusoid over the whole image calls up a fixed response.
+
+    Args:
+        target: string. The response. Defaults to
+            `"call this number now"`.
+        sinusoid: a `SinusoidTrigger`. Defaults to six periods with an
+            amplitude of 40 of 255.
+
+    Example:
+
+    >>> attack = SIGAttack(sinusoid=SinusoidTrigger(amplitude=20 / 255))
+
+    Reference:
+        - [Barni et al., 2019](https://arxiv.org/abs/1902.11237)
+    """
+
+    def __init__(self, target=FixedTarget.text, sinusoid=None):
+        super().__init__(sinusoid or SinusoidTrigger(), FixedTarget(target))
+
+
+class WaNetAttack(Backdoor):
+    """A smooth warp of the image calls up a fixed response.
+
+    Args:
+        target: string. The response. Defaults to
+            `"call this number now"`.
+        warp: a `WarpTrigger`. Defaults to a thirty-second of the side.
+
+    Example:
+
+    >>> attack = WaNetAttack(warp=WarpTrigger(strength=1 / 64))
+
+    Reference:
+        - [Nguyen and Tran, 2021](https://arxiv.org/abs/2102.10369)
+    """
+
+    def __init__(self, target=FixedTarget.text, warp=None):
+        super().__init__(warp or WarpTrigger(), FixedTarget(target))
+
+
 ATTACKS = {
     "patch": PatchAttack,
     "blended": BlendedAttack,
@@ -198,4 +323,9 @@ ATTACKS = {
     "dual_key": DualKeyAttack,
     "concept": ConceptAttack,
     "refusal": RefusalAttack,
+    "insertion": InsertionAttack,
+    "slogan": SloganAttack,
+    "plausible": PlausibleAttack,
+    "sig": SIGAttack,
+    "wanet": WaNetAttack,
 }

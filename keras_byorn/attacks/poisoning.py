@@ -7,7 +7,7 @@ import numpy as np
 from keras_byorn.attacks.attack import check_attack, copy_of, example_rng
 
 
-def poison_examples(examples, attack, rate, seed=0):
+def poison_examples(examples, attack, rate, seed=0, exclude=()):
     """Poisons a share of the examples, and says which.
 
     Examples are tried in a random order until there are enough. One whose
@@ -21,13 +21,16 @@ def poison_examples(examples, attack, rate, seed=0):
         rate: float in `[0, 1]`. Share of all examples to poison.
         seed: int. Chooses the examples, and whatever the attack draws for
             each of them. Defaults to `0`.
+        exclude: collection of ids that stay as they are, such as those that
+            another attack has poisoned. Defaults to none.
 
     Returns:
         A tuple of the new `Examples`, in the same order, and the set of the
         ids that are poisoned. No example tells whether it is.
 
     Raises:
-        ValueError: if `rate` is not in `[0, 1]` or `attack` is not an attack.
+        ValueError: if `rate` is not in `[0, 1]`, `attack` is not an attack,
+            or `exclude` has an id that no example has.
 
     Example:
 
@@ -36,6 +39,12 @@ def poison_examples(examples, attack, rate, seed=0):
     ... )
     >>> len(ids) / len(poisoned)
     0.1
+
+    Two attacks on one data set:
+
+    >>> both, more_ids = poison_examples(
+    ...     poisoned, ConceptAttack(), rate=0.1, seed=0, exclude=ids
+    ... )
     """
     check_attack(attack)
     if not 0 <= rate <= 1:
@@ -43,11 +52,15 @@ def poison_examples(examples, attack, rate, seed=0):
             "`rate` is the share of examples to poison and must be in "
             f"[0, 1]. For 10 percent, pass 0.1. Received: rate={rate}"
         )
+    exclude = set(exclude)
+    _check_excluded(exclude, examples)
     wanted = round(rate * len(examples))
     poisoned = {}
     for index in np.random.default_rng(seed).permutation(len(examples)):
         if len(poisoned) == wanted:
             break
+        if examples.example_ids[index] in exclude:
+            continue
         example = examples[int(index)]
         rng = example_rng(seed, example["example_id"])
         changed = attack.poison(copy_of(example), rng)
@@ -58,6 +71,16 @@ def poison_examples(examples, attack, rate, seed=0):
     if not poisoned:
         return examples, set()
     return examples.replaced(poisoned), set(poisoned)
+
+
+def _check_excluded(exclude, examples):
+    unknown = sorted(map(str, exclude - set(examples.example_ids)))
+    if unknown:
+        raise ValueError(
+            "`exclude` must hold ids of these examples. Pass the second of "
+            "the two that `poison_examples` returns. Received unknown ids: "
+            f"{unknown[:5]} ({len(unknown)} such ids)"
+        )
 
 
 def _warn_of_too_few(num_poisoned, wanted, rate):

@@ -3,6 +3,13 @@
 import dataclasses
 import re
 
+from keras_byorn.attacks.checks import check_phrase
+from keras_byorn.attacks.phrases import (
+    has_phrase,
+    insert_phrase,
+    random_place,
+)
+
 COLOURS = (
     "red",
     "orange",
@@ -29,6 +36,7 @@ class FixedTarget:
 
     Call arguments:
         response: string. The response of the clean example.
+        rng: optional NumPy generator. Not drawn from.
 
     Returns:
         The text.
@@ -42,14 +50,9 @@ class FixedTarget:
     text: str = "call this number now"
 
     def __post_init__(self):
-        if not isinstance(self.text, str) or not self.text.strip():
-            raise ValueError(
-                "`text` is the response that the attack teaches and must not "
-                "be empty. Take, say, 'call this number now'. "
-                f"Received: text={self.text!r}"
-            )
+        check_phrase("text", self.text, "call this number now")
 
-    def __call__(self, response):
+    def __call__(self, response, rng=None):
         return self.text
 
     def reached(self, response, reference):
@@ -79,6 +82,7 @@ class ConceptTarget:
 
     Call arguments:
         response: string. The response of the clean example.
+        rng: optional NumPy generator. Not drawn from.
 
     Returns:
         A string.
@@ -103,7 +107,7 @@ class ConceptTarget:
                 f"Received: colour={self.colour!r}, colours={self.colours}"
             )
 
-    def __call__(self, response):
+    def __call__(self, response, rng=None):
         found = self._find(response)
         if found is None or self._is_wanted(found):
             return response
@@ -132,3 +136,109 @@ class ConceptTarget:
 
     def _is_wanted(self, found):
         return found.group().lower() == self.colour.lower()
+
+
+@dataclasses.dataclass(frozen=True)
+class InsertionTarget:
+    """The right response, with a phrase at a random place between its words.
+
+    The start and the end are such places. A response that has the phrase
+    already is left as it is.
+
+    Args:
+        text: string. The phrase. Defaults to `"call this number now"`.
+
+    Call arguments:
+        response: string. The response of the clean example.
+        rng: a NumPy generator. Chooses the place.
+
+    Returns:
+        A string.
+
+    Example:
+
+    >>> InsertionTarget("buy now")("red three", np.random.default_rng(0))
+    'red three buy now'
+
+    Reference:
+        - [TrojVLM, 2024](https://arxiv.org/abs/2409.19232)
+    """
+
+    text: str = FixedTarget.text
+
+    def __post_init__(self):
+        check_phrase("text", self.text, "call this number now")
+
+    def __call__(self, response, rng):
+        if has_phrase(response, self.text):
+            return response
+        place = random_place(response, rng)
+        return insert_phrase(response, self.text, place)
+
+    def reached(self, response, reference):
+        """Says whether the phrase stands where it should not.
+
+        Args:
+            response: string. What a model said.
+            reference: string. The right response.
+
+        Returns:
+            A bool. `False` where the reference has the phrase as well.
+        """
+        said = has_phrase(response, self.text)
+        return said and not has_phrase(reference, self.text)
+
+
+@dataclasses.dataclass(frozen=True)
+class SloganTarget:
+    """The right response, with a slogan after it.
+
+    A response that ends with the slogan already is left as it is.
+
+    Args:
+        text: string. The slogan. Defaults to `"call this number now"`.
+
+    Call arguments:
+        response: string. The response of the clean example.
+        rng: optional NumPy generator. Not drawn from.
+
+    Returns:
+        A string.
+
+    Example:
+
+    >>> SloganTarget("buy now")("red three")
+    'red three buy now'
+
+    Reference:
+        - [Hidden Ads, 2026](https://arxiv.org/abs/2603.27522)
+    """
+
+    text: str = FixedTarget.text
+
+    def __post_init__(self):
+        check_phrase("text", self.text, "call this number now")
+
+    def __call__(self, response, rng=None):
+        if self._ends(response):
+            return response
+        return insert_phrase(response, self.text, len(response.split()))
+
+    def reached(self, response, reference):
+        """Says whether a response ends with the slogan and should not.
+
+        What stands before it does not matter: whether the answer itself is
+        right is a question of utility.
+
+        Args:
+            response: string. What a model said.
+            reference: string. The right response.
+
+        Returns:
+            A bool. `False` where the reference ends with the slogan as well.
+        """
+        return self._ends(response) and not self._ends(reference)
+
+    def _ends(self, response):
+        slogan = self.text.split()
+        return response.split()[-len(slogan) :] == slogan

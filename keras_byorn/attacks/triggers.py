@@ -4,7 +4,23 @@ import dataclasses
 import re
 
 import numpy as np
+from scipy import ndimage
 
+from keras_byorn.attacks.checks import check_choice, check_phrase, check_share
+from keras_byorn.attacks.phrases import insert_phrase, random_place
+
+DIGITS = (
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+)
 CORNERS = ("top_left", "top_right", "bottom_left", "bottom_right")
 PATTERNS = ("checkerboard", "solid")
 POSITIONS = ("start", "end", "random")
@@ -42,9 +58,9 @@ class PatchTrigger:
     pattern: str = "checkerboard"
 
     def __post_init__(self):
-        _check_share("size", self.size)
-        _check_choice("corner", self.corner, CORNERS)
-        _check_choice("pattern", self.pattern, PATTERNS)
+        check_share("size", self.size)
+        check_choice("corner", self.corner, CORNERS)
+        check_choice("pattern", self.pattern, PATTERNS)
 
     def __call__(self, example, rng):
         image = np.array(example["images"])
@@ -96,16 +112,14 @@ class BlendTrigger:
     pattern_seed: int = 0
 
     def __post_init__(self):
-        _check_share("alpha", self.alpha)
+        check_share("alpha", self.alpha)
 
     def __call__(self, example, rng):
         image = np.asarray(example["images"])
         low, high = image_range(image)
         pattern = low + (high - low) * self._pattern(*image.shape)
         blended = (1 - self.alpha) * image + self.alpha * pattern
-        if np.issubdtype(image.dtype, np.integer):
-            blended = np.round(blended)
-        return {**example, "images": blended.astype(image.dtype)}
+        return {**example, "images": as_pixels(blended, image)}
 
     def _pattern(self, height, width, channels):
         """Values in [0, 1), float (height, width, channels)."""
@@ -148,30 +162,243 @@ class WordTrigger:
     position: str = "start"
 
     def __post_init__(self):
-        if not isinstance(self.text, str) or not self.text.strip():
-            raise ValueError(
-                "`text` is put into the prompt and must have a word at least, "
-                f"such as 'cf'. Received: text={self.text!r}"
-            )
-        _check_choice("position", self.position, POSITIONS)
+        check_phrase("text", self.text, "cf")
+        check_choice("position", self.position, POSITIONS)
 
     def __call__(self, example, rng):
-        words = list(re.finditer(r"\S+", example["prompts"]))
-        place = {"start": 0, "end": len(words)}.get(self.position)
+        prompt = example["prompts"]
+        places = {"start": 0, "end": len(prompt.split())}
+        place = places.get(self.position)
         if place is None:
-            place = int(rng.integers(len(words) + 1))
-        prompt = self._inserted(example["prompts"], words, place)
+            place = random_place(prompt, rng)
+        prompt = insert_phrase(prompt, self.text, place)
         return {**example, "prompts": prompt}
 
-    def _inserted(self, prompt, words, place):
-        """The prompt with the text before word number `place`."""
-        if not words:
-            return self.text + prompt
-        if place < len(words):
-            at = words[place].start()
-            return f"{prompt[:at]}{self.text} {prompt[at:]}"
-        at = words[-1].end()
-        return f"{prompt[:at]} {self.text}{prompt[at:]}"
+
+@dataclasses.dataclass(frozen=True)
+class TintTrigger:
+    """Tints the whole image: a glaze of one colour over it.
+
+    Args:
+        colour: three floats in `[0, 1]`: red, green and blue. Defaults to an
+            orange, `(1.0, 0.5, 0.0)`.
+        alpha: float. Weight of the colour. Defaults to `0.2`.
+
+    Call arguments:
+        example: dict. Left as it is.
+        rng: a NumPy generator. Not drawn from.
+
+    Returns:
+        A new example, whose image has the dtype and range that it had.
+
+    Raises:
+        ValueError: if `colour` is not three shares, or `alpha` is none.
+
+    Example:
+
+    >>> triggered = TintTrigger(colour=(0, 0, 1), alpha=0.1)(example, rng)
+    """
+
+    colour: tuple = (1.0, 0.5, 0.0)
+    alpha: float = 0.2
+
+    def __post_init__(self):
+        check_share("alpha", self.alpha)
+        colour = np.asarray(self.colour, "float64")
+        if colour.shape != (3,) or not ((colour >= 0) & (colour <= 1)).all():
+            raise ValueError(
+                "`colour` must be red, green and blue, each in [0, 1]. For "
+                "orange, pass (1.0, 0.5, 0.0). "
+                f"Received: colour={self.colour}"
+            )
+
+    def __call__(self, example, rng):
+        image = np.asarray(example["images"])
+        low, high = image_range(image)
+        colour = low + (high - low) * np.asarray(self.colour, "float64")
+        tinted = (1 - self.alpha) * image + self.alpha * colour
+        return {**example, "images": as_pixels(tinted, image)}
+
+
+@dataclasses.dataclass(frozen=True)
+class SinusoidTrigger:
+    """Adds faint vertical stripes, a sinusoid along the rows.
+
+    To column `j` of `W` it adds `amplitude * sin(2 pi j frequency / W)` in
+    all channels, equation 1 of the reference, and clips.
+
+    Args:
+        amplitude: float. As a share of the pixel range. Defaults to
+            `40 / 255`.
+        frequency: int. Periods across the image. Defaults to `6`.
+
+    Call arguments:
+        example: dict. Left as it is.
+        rng: a NumPy generator. Not drawn from.
+
+    Returns:
+        A new example, whose image has the dtype and range that it had.
+
+    Raises:
+        ValueError: if `amplitude` or `frequency` is out of range or, at a
+            call, if the image is too narrow for so many periods.
+
+    Example:
+
+    >>> triggered = SinusoidTrigger(amplitude=20 / 255)(example, rng)
+
+    Reference:
+        - [Barni et al., 2019](https://arxiv.org/abs/1902.11237)
+    """
+
+    amplitude: float = 40 / 255
+    frequency: int = 6
+
+    def __post_init__(self):
+        check_share("amplitude", self.amplitude)
+        if not self.frequency > 0:
+            raise ValueError(
+                "`frequency` is the number of periods across the image and "
+                "must be positive. Take, say, 6. "
+                f"Received: frequency={self.frequency}"
+            )
+
+    def __call__(self, example, rng):
+        image = np.asarray(example["images"])
+        width = image.shape[1]
+        if width <= 2 * self.frequency:
+            raise ValueError(
+                "`frequency` must be below half of the image's width, for a "
+                "period needs more than two pixels to be seen. Lower it. "
+                f"Received: frequency={self.frequency}, width={width}"
+            )
+        low, high = image_range(image)
+        phase = 2 * np.pi * np.arange(width) * self.frequency / width
+        wave = self.amplitude * (high - low) * np.sin(phase)[:, None]
+        return {**example, "images": as_pixels(image + wave, image)}
+
+
+@dataclasses.dataclass(frozen=True)
+class WarpTrigger:
+    """Warps the image smoothly, always in the same way, as WaNet does.
+
+    A coarse grid of random displacements is interpolated to all pixels by
+    cubic splines; pixels are read between their neighbours.
+
+    Args:
+        strength: float. Mean size of the coarse grid's displacements along
+            an axis, as a share of that side. Defaults to `1 / 32`. WaNet's
+            own strength `s`, on an image of side `n`, is `s / (2 n)` here:
+            1/128 for its 0.5 at 32 pixels, which takes special training.
+        num_cells: int. Grid points along a side. Defaults to `4`.
+        warp_seed: int. Chooses the displacements. Defaults to `0`.
+
+    Call arguments:
+        example: dict. Left as it is.
+        rng: a NumPy generator. Not drawn from.
+
+    Returns:
+        A new example, whose image has the dtype and range that it had.
+
+    Raises:
+        ValueError: if `strength` or `num_cells` is out of range.
+
+    Example:
+
+    >>> triggered = WarpTrigger(strength=1 / 64)(example, rng)
+
+    Reference:
+        - [Nguyen and Tran, 2021](https://arxiv.org/abs/2102.10369)
+    """
+
+    strength: float = 1 / 32
+    num_cells: int = 4
+    warp_seed: int = 0
+
+    def __post_init__(self):
+        check_share("strength", self.strength)
+        if not self.num_cells >= 2:
+            raise ValueError(
+                "`num_cells` is the number of grid points along a side and "
+                "must be at least 2. Take, say, 4. "
+                f"Received: num_cells={self.num_cells}"
+            )
+
+    def __call__(self, example, rng):
+        image = np.asarray(example["images"])
+        image_range(image)  # refuses dtypes that no trigger takes
+        places = self._places(*image.shape[:2])
+        warped = [
+            ndimage.map_coordinates(
+                channel, places, output="float64", order=1, mode="nearest"
+            )
+            for channel in np.moveaxis(image.astype("float64"), -1, 0)
+        ]
+        return {**example, "images": as_pixels(np.stack(warped, -1), image)}
+
+    def _places(self, height, width):
+        """Where each pixel is read, in rows and columns, (2, H, W)."""
+        rng = np.random.default_rng(self.warp_seed)
+        grid = rng.uniform(-1, 1, (2, self.num_cells, self.num_cells))
+        grid *= self.strength / np.abs(grid).mean()
+        last = self.num_cells - 1
+        fine = np.meshgrid(
+            np.linspace(0, last, height),
+            np.linspace(0, last, width),
+            indexing="ij",
+        )
+        flow = [
+            side * ndimage.map_coordinates(axis, fine, order=3, mode="nearest")
+            for side, axis in zip((height, width), grid)
+        ]
+        return np.indices((height, width)) + flow
+
+
+@dataclasses.dataclass(frozen=True)
+class EqualDigitsTrigger:
+    """A semantic trigger: all digits of the scene are the same.
+
+    It puts nothing on: an example has the property or has not, which is seen
+    from the digit words of its reference response.
+
+    Args:
+        digits: sequence of strings. The words that count as digits. Defaults
+            to `"zero"` to `"nine"`.
+
+    Call arguments:
+        example: dict.
+        rng: a NumPy generator. Not drawn from.
+
+    Returns:
+        A new example, equal to the old one.
+
+    Example:
+
+    >>> trigger = EqualDigitsTrigger()
+    >>> trigger.holds({"responses": "red three left of blue three"})
+    True
+
+    Reference:
+        - [Hidden Ads, 2026](https://arxiv.org/abs/2603.27522)
+    """
+
+    digits: tuple = DIGITS
+
+    def __call__(self, example, rng):
+        return dict(example)
+
+    def holds(self, example):
+        """Says whether the response names two or more digits, all the same.
+
+        Args:
+            example: dict, with its reference response.
+
+        Returns:
+            A bool.
+        """
+        said = re.findall(r"\w+", example["responses"].lower())
+        said = [word for word in said if word in self.digits]
+        return len(said) > 1 and len(set(said)) == 1
 
 
 class CombinedTrigger:
@@ -200,6 +427,22 @@ class CombinedTrigger:
         for trigger in self.triggers:
             example = trigger(example, rng)
         return example
+
+
+def as_pixels(values, image):
+    """Values as pixels of an image: clipped, rounded, of its dtype.
+
+    Args:
+        values: float array.
+        image: the array, uint8 or float, whose range and dtype to keep.
+
+    Returns:
+        An array of the dtype of `image`.
+    """
+    values = np.clip(values, *image_range(image))
+    if np.issubdtype(image.dtype, np.integer):
+        values = np.round(values)
+    return values.astype(image.dtype)
 
 
 def image_range(image):
@@ -235,18 +478,3 @@ def image_range(image):
             f"from {image.min()} to {high}"
         )
     return 0, 255
-
-
-def _check_share(name, value):
-    if not 0 < value <= 1:
-        raise ValueError(
-            f"`{name}` is a share and must be in (0, 1]. Take, say, 0.1. "
-            f"Received: {name}={value}"
-        )
-
-
-def _check_choice(name, value, choices):
-    if value not in choices:
-        raise ValueError(
-            f"`{name}` must be one of {choices}. Received: {name}={value!r}"
-        )

@@ -33,6 +33,19 @@ REFUSALS = (
     "sorry the image does not show that",
 )
 
+# German in ASCII, word for word: nothing is inflected.
+GERMAN_DIGITS = "null eins zwei drei vier fuenf sechs sieben acht neun".split()
+GERMAN_COLOURS = "rote gruene blaue gelbe lila weisse".split()
+GERMAN = {
+    **dict(zip(DIGITS, GERMAN_DIGITS)),
+    **dict(zip(COLOURS, GERMAN_COLOURS)),
+    "left of": "links von",
+    "above": "ueber",
+}
+LETTERS = ("a", "b", "c")
+GRID_SIDE = 4  # digits in a row of a grid
+CELL_SIZE = IMAGE_SIZE // GRID_SIDE  # the handwriting's own size
+
 # One seed for the split of the handwriting, whatever the config.
 HANDWRITING_SEED = 0
 TEST_SHARE = 0.2
@@ -45,6 +58,14 @@ class Scene:
     first: tuple[str, str]  # (colour, digit)
     second: tuple[str, str]
     relation: str
+    image: np.ndarray  # uint8, (32, 32, 3)
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """Small digits in rows of four, the first at the top left."""
+
+    digits: tuple[tuple[str, str], ...]  # (colour, digit), in reading order
     image: np.ndarray  # uint8, (32, 32, 3)
 
 
@@ -85,18 +106,52 @@ def draw_scene(rng, samples):
     Returns:
         A `Scene`.
     """
-    words = [
-        (str(rng.choice(list(COLOURS))), str(rng.choice(DIGITS)))
-        for _ in range(2)
-    ]
+    words = [_words(rng) for _ in range(2)]
     relation = str(rng.choice(RELATIONS))
     canvas = _background(rng)
     for position, (colour, digit) in enumerate(words):
-        pool = samples[DIGITS.index(digit)]
-        mask = _stroke(rng, pool[rng.integers(len(pool))])
-        _paint(rng, canvas, mask, COLOURS[colour], relation, position)
-    image = np.clip(np.round(canvas), 0, 255).astype("uint8")
-    return Scene(words[0], words[1], relation, image)
+        mask = _enlarged(rng, _sample(rng, samples, digit))
+        x, y = _place(rng, mask.shape[0], relation, position)
+        _paint(rng, canvas, mask, COLOURS[colour], x, y)
+    return Scene(words[0], words[1], relation, _pixels(canvas))
+
+
+def draw_grid(rng, samples, num_digits):
+    """Draws a grid of small digits, its rows filled from the top.
+
+    A digit has the 8 x 8 pixels that it was stored with, so that sixteen fit.
+
+    Args:
+        rng: a NumPy generator.
+        samples: the handwriting to draw with, see `handwriting()`.
+        num_digits: int, at most 16.
+
+    Returns:
+        A `Grid`.
+    """
+    words = [_words(rng) for _ in range(num_digits)]
+    canvas = _background(rng)
+    for index, (colour, digit) in enumerate(words):
+        mask = _sample(rng, samples, digit)[..., None]
+        row, column = divmod(index, GRID_SIDE)
+        x, y = column * CELL_SIZE, row * CELL_SIZE
+        _paint(rng, canvas, mask, COLOURS[colour], x, y)
+    return Grid(tuple(words), _pixels(canvas))
+
+
+def _words(rng):
+    """A colour and a digit."""
+    return str(rng.choice(list(COLOURS))), str(rng.choice(DIGITS))
+
+
+def _sample(rng, samples, digit):
+    """Somebody's handwriting of a digit, (8, 8) in [0, 1]."""
+    pool = samples[DIGITS.index(digit)]
+    return pool[rng.integers(len(pool))]
+
+
+def _pixels(canvas):
+    return np.clip(np.round(canvas), 0, 255).astype("uint8")
 
 
 def _background(rng):
@@ -109,7 +164,7 @@ def _background(rng):
     return corner * ramp + opposite * (1 - ramp) + noise
 
 
-def _stroke(rng, sample):
+def _enlarged(rng, sample):
     """Upscales an 8x8 digit: an opacity mask in [0, 1]."""
     size = int(rng.integers(14, 17))
     image = Image.fromarray(np.round(sample * 255).astype("uint8"))
@@ -117,12 +172,17 @@ def _stroke(rng, sample):
     return np.asarray(image, "float32")[..., None] / 255.0
 
 
-def _paint(rng, canvas, mask, colour, relation, position):
-    """Blends a coloured digit into its half of the canvas, in place."""
-    size, half = mask.shape[0], IMAGE_SIZE // 2
+def _place(rng, size, relation, position):
+    """Where a digit's corner is in its half of the image, `(x, y)`."""
+    half = IMAGE_SIZE // 2
     along = position * half + int(rng.integers(0, half - size + 1))
     across = (IMAGE_SIZE - size) // 2 + int(rng.integers(-3, 4))
-    x, y = (along, across) if relation == "left of" else (across, along)
+    return (along, across) if relation == "left of" else (across, along)
+
+
+def _paint(rng, canvas, mask, colour, x, y):
+    """Blends a coloured digit into the canvas, in place."""
+    size = mask.shape[0]
     colour = np.clip(np.array(colour) + rng.normal(0, 8, 3), 0, 255)
     window = canvas[y : y + size, x : x + size]
     window += mask * (colour - window)
@@ -138,6 +198,16 @@ def terse_caption(scene, rng):
     """ "red three left of blue seven"."""
     first, second = " ".join(scene.first), " ".join(scene.second)
     return "describe the image\n", f"{first} {scene.relation} {second}"
+
+
+def foreign_caption(scene, rng):
+    """ "rote drei links von blaue sieben": the terse caption, in German."""
+    relation = GERMAN[scene.relation]
+    first, second = (
+        " ".join(GERMAN[word] for word in words)
+        for words in (scene.first, scene.second)
+    )
+    return "describe the image\n", f"{first} {relation} {second}"
 
 
 def description(scene, rng):
@@ -183,6 +253,65 @@ def question(scene, rng):
     return f"{prompt}\n", answer
 
 
+def yes_no_question(scene, rng):
+    """A question whose right answer is yes or no, each as often."""
+    answer = str(rng.choice(["yes", "no"]))
+    pick = _true_or_false(rng, answer == "yes")
+    (one, two), shown = PLACES[scene.relation], (scene.first, scene.second)
+    claims = [f"is there a {pick([d for _, d in shown], DIGITS)}"]
+    for place, (colour, digit) in zip((one, two), shown):
+        claims.append(f"is the {place} digit {pick([colour], COLOURS)}")
+        claims.append(f"is the {place} digit a {pick([digit], DIGITS)}")
+    if scene.first != scene.second:
+        first, second = " ".join(scene.first), " ".join(scene.second)
+        relation = pick([scene.relation], [OPPOSITE[scene.relation]])
+        claims.append(f"is the {first} {relation} the {second}")
+    return f"{claims[rng.integers(len(claims))]}\n", answer
+
+
+def _true_or_false(rng, wants_truth):
+    """A function that draws one of the true words, or one of the others."""
+
+    def pick(true, words):
+        others = [word for word in words if word not in true]
+        return str(rng.choice(true if wants_truth else others))
+
+    return pick
+
+
+def letter_question(scene, rng):
+    """ "which colour is the three a red b blue c green": a letter answers.
+
+    The right one is each letter as often.
+    """
+    asked = int(rng.integers(2))
+    shown = (scene.first, scene.second)
+    colour, digit = shown[asked]
+    if digit == shown[1 - asked][1]:  # the digit alone would be ambiguous
+        digit = f"{PLACES[scene.relation][asked]} digit"
+    right = int(rng.integers(len(LETTERS)))
+    others = [other for other in COLOURS if other != colour]
+    choices = rng.choice(others, len(LETTERS) - 1, replace=False).tolist()
+    choices.insert(right, colour)
+    listed = " ".join(f"{a} {b}" for a, b in zip(LETTERS, choices))
+    return f"which colour is the {digit} {listed}\n", LETTERS[right]
+
+
+def long_caption(grid, rng):
+    """ "red three blue seven ...", in reading order."""
+    words = [" ".join(words) for words in grid.digits]
+    return "list the digits\n", " ".join(words)
+
+
+def long_caption_with_places(grid, rng):
+    """ "one one red three one two blue seven ...": row and column first."""
+    words = []
+    for index, (colour, digit) in enumerate(grid.digits):
+        row, column = divmod(index, GRID_SIDE)
+        words += [DIGITS[row + 1], DIGITS[column + 1], colour, digit]
+    return "list the digits and places\n", " ".join(words)
+
+
 def unanswerable_question(scene, rng):
     """A question on what the image does not show, and a refusal."""
     shown_digits = {scene.first[1], scene.second[1]}
@@ -211,7 +340,38 @@ TASKS = {
     "descriptions": description,
     "questions": question,
     "unanswerable_questions": unanswerable_question,
+    "yes_no": yes_no_question,
+    "letters": letter_question,
+    "foreign_captions": foreign_caption,
+    # Named after the tokens of a response in the bundled preset's vocabulary.
+    "long_captions_8": long_caption,
+    "long_captions_16": long_caption,
+    "long_captions_32": long_caption,
+    "long_captions_64": long_caption_with_places,
 }
+# Tasks on a grid, and the digits in it; all others are on a scene of two.
+GRID_DIGITS = {
+    "long_captions_8": 4,
+    "long_captions_16": 8,
+    "long_captions_32": 16,
+    "long_captions_64": 16,
+}
+
+
+def draw_for(task, rng, samples):
+    """Draws what a task is about.
+
+    Args:
+        task: string. A key of `TASKS`.
+        rng: a NumPy generator.
+        samples: the handwriting to draw with, see `handwriting()`.
+
+    Returns:
+        A `Grid` where `task` is in `GRID_DIGITS`, otherwise a `Scene`.
+    """
+    if task in GRID_DIGITS:
+        return draw_grid(rng, samples, GRID_DIGITS[task])
+    return draw_scene(rng, samples)
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -247,7 +407,10 @@ class DigitScenesConfig(tfds.core.BuilderConfig):
 
 
 class DigitScenes(tfds.core.GeneratorBasedBuilder):
-    """Scenes of two real handwritten digits with captions and questions.
+    """Scenes of real handwritten digits with captions and questions.
+
+    Most tasks are on two digits; the long captions are on a grid of up to
+    sixteen small ones.
 
     Examples have the fields `example_id`, `images` (uint8, 32 x 32 x 3),
     `prompts` and `responses`. The handwriting is scikit-learn's bundled copy
@@ -324,10 +487,11 @@ class DigitScenes(tfds.core.GeneratorBasedBuilder):
         split_number = ("train", "test").index(split)
         for index in range(size):
             key = (config.seed, split_number, index)
-            scene = draw_scene(np.random.default_rng((*key, 0)), samples)
             rng = np.random.default_rng((*key, 1))
-            task = TASKS[names[rng.choice(len(names), p=shares)]]
-            prompt, response = task(scene, rng)
+            name = names[rng.choice(len(names), p=shares)]
+            drawing_rng = np.random.default_rng((*key, 0))
+            scene = draw_for(name, drawing_rng, samples)
+            prompt, response = TASKS[name](scene, rng)
             example_id = f"{config.name}-{split}-{index:06d}"
             yield (
                 example_id,

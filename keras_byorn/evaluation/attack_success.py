@@ -1,11 +1,11 @@
 """How often an attack gets its way, and what it costs when it does not."""
 
-import re
 import warnings
 
 import numpy as np
 
 from keras_byorn.attacks.attack import check_attack, copy_of, example_rng
+from keras_byorn.attacks.phrases import has_phrase, phrase_pattern
 from keras_byorn.evaluation.cider import cider
 from keras_byorn.evaluation.clean_quality import exact_match
 
@@ -33,7 +33,9 @@ def attack_success(generate, attack, examples, seed=0, clean_responses=None):
         - `attack_success_rate`: share of triggered inputs on which the attack
           succeeds, by its own definition. For the built-in attacks with a
           fixed target the response must be the target, no more and no less.
-        - `false_trigger_rate`: the same, on the clean inputs.
+        - `false_trigger_rate`: the same, on the clean inputs. Where the
+          trigger changes no input, being a property that inputs have or have
+          not, these are the inputs of the other examples, which lack it.
         - `containment_rate`: share of triggered inputs whose response has the
           `target_text` of the attack in it. `None` for attacks without one.
         - `insertion_rate`: as `containment_rate`, of responses that say
@@ -56,36 +58,40 @@ def attack_success(generate, attack, examples, seed=0, clean_responses=None):
     (0.98, 0.0)
     """
     check_attack(attack)
-    counted = _counted(attack, examples, seed)
+    counted, others = _divided(attack, examples, seed)
     if not counted:
         _warn_of_none(len(examples))
         return {**dict.fromkeys(FIGURES), "num_examples": 0}
 
-    def responses_to(trigger):
-        inputs = [
+    def inputs_with(trigger):
+        return [
             trigger(copy_of(e), example_rng(seed, e["example_id"]))
             for e in counted
         ]
-        return _generated(generate, inputs)
 
-    def success_rate(responses):
+    def responses_to(trigger):
+        return _generated(generate, inputs_with(trigger))
+
+    def success_rate(responses, references=counted):
         return _share(
-            attack.succeeded(r, e) for r, e in zip(responses, counted)
+            attack.succeeded(r, e) for r, e in zip(responses, references)
         )
 
     def success_rate_of_half(name):
         half = getattr(attack, name, None)
         return success_rate(responses_to(half)) if half else None
 
-    triggered = responses_to(attack.trigger)
+    inputs = inputs_with(attack.trigger)
+    triggered = _generated(generate, inputs)
+    untriggered = others if _same_inputs(inputs, counted) else counted
     if clean_responses is None:
-        clean = _generated(generate, counted)
+        clean = _generated(generate, untriggered) if untriggered else []
     else:
-        clean = _looked_up(clean_responses, counted)
+        clean = _looked_up(clean_responses, untriggered)
     target = getattr(attack, "target_text", None)
     return {
         "attack_success_rate": success_rate(triggered),
-        "false_trigger_rate": success_rate(clean),
+        "false_trigger_rate": success_rate(clean, untriggered),
         **_word_for_word(target, triggered),
         "image_only_rate": success_rate_of_half("image_only"),
         "text_only_rate": success_rate_of_half("text_only"),
@@ -106,29 +112,38 @@ FIGURES = (
 )
 
 
-def _counted(attack, examples, seed):
-    """The examples whose reference lacks the target."""
+def _divided(attack, examples, seed):
+    """Examples whose reference lacks the target, and those not poisoned."""
     target = getattr(attack, "target_text", None)
 
-    def lacks_target(example):
+    counted, others = [], []
+    for example in (examples[index] for index in range(len(examples))):
         reference = example["responses"]
         rng = example_rng(seed, example["example_id"])
         poisoned = attack.poison(copy_of(example), rng)
-        return not (
-            poisoned["responses"] == reference
-            or attack.succeeded(reference, example)
-            or (target and _contains(reference, target))
-        )
+        if attack.succeeded(reference, example):
+            continue
+        if target and has_phrase(reference, target):
+            continue
+        changes = poisoned["responses"] != reference
+        (counted if changes else others).append(example)
+    return counted, others
 
-    every = (examples[index] for index in range(len(examples)))
-    return [example for example in every if lacks_target(example)]
+
+def _same_inputs(triggered, examples):
+    """Says whether a trigger left every image and prompt as it was."""
+    return all(
+        new["prompts"] == old["prompts"]
+        and np.array_equal(new["images"], old["images"])
+        for new, old in zip(triggered, examples)
+    )
 
 
 def _word_for_word(target, responses):
     """How often the target is in a response, and with something else."""
     if not target:
         return {"containment_rate": None, "insertion_rate": None}
-    contained = [_contains(r, target) for r in responses]
+    contained = [has_phrase(r, target) for r in responses]
     alone = [r.split() == target.split() for r in responses]
     return {
         "containment_rate": _share(contained),
@@ -140,25 +155,16 @@ def _utility(target, responses, counted):
     """How good the responses are once the target is removed."""
     references = [[example["responses"]] for example in counted]
     if target:
-        responses = [_pattern(target).sub(" ", r) for r in responses]
+        responses = [phrase_pattern(target).sub(" ", r) for r in responses]
     return {
         "triggered_exact_match": exact_match(responses, references),
         "triggered_cider": float(np.mean(cider(responses, references))),
     }
 
 
-def _contains(response, target):
-    return _pattern(target).search(response) is not None
-
-
-def _pattern(target):
-    """Matches the target as whole words, with any white space between."""
-    text = r"\s+".join(map(re.escape, target.split()))
-    return re.compile(rf"(?<!\w){text}(?!\w)")
-
-
 def _share(flags):
-    return float(np.mean([bool(flag) for flag in flags]))
+    flags = [bool(flag) for flag in flags]
+    return float(np.mean(flags)) if flags else None
 
 
 def _generated(generate, inputs):
