@@ -24,15 +24,15 @@ class Duplication(Scorer):
         -ln(400) = -6 where 400 examples say the same.
 
     Raises:
-        ValueError: if `min_words` is below 1.
+        ValueError: if `min_words` is below 2.
     """
 
     resolution = 1.0
 
     def __init__(self, min_words=5):
-        if not min_words >= 1:
+        if not min_words >= 2:
             raise ValueError(
-                "`min_words` is a number of words and must be at least 1. "
+                "`min_words` is a number of words and must be at least 2. "
                 f"Received: min_words={min_words}"
             )
         self.min_words = min_words
@@ -41,8 +41,7 @@ class Duplication(Scorer):
         found = find_duplicates(
             evidence.prompts, evidence.responses, min_words=self.min_words
         )
-        counts = np.array([row.count for row in found], "float32")
-        return -np.log(np.maximum(counts, 1.0))
+        return -np.log(found.counts).astype("float32")
 
     def get_config(self):
         return {"min_words": self.min_words}
