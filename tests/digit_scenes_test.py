@@ -366,7 +366,7 @@ def test_foreign_captions_are_the_terse_ones_word_for_word():
     scene = Scene(("red", "three"), ("blue", "seven"), "left of", None)
     assert digit_scenes.TASKS["foreign_captions"](scene, None) == (
         "describe the image\n",
-        "rote drei links von blaue sieben",
+        "rot drei links blau sieben",
     )
     german = digit_scenes.GERMAN
     english = {word: name for name, word in german.items()}
@@ -395,6 +395,19 @@ def test_new_styles_fit_the_bundled_preset(name, tokenizer):
         assert unknown not in ids[0] + ids[1]
         assert len(ids[0]) + len(ids[1]) + 2 <= 32, (prompt, response)
         assert response.isascii() and response == response.lower()
+
+
+def test_the_longest_foreign_caption_fits_the_bundled_preset(tokenizer):
+    """German is spelled out in pieces: chance might not draw the longest."""
+
+    def longest(words):
+        return max(words, key=lambda word: len(tokenizer(german[word])))
+
+    german = digit_scenes.GERMAN
+    words = longest(COLOURS), longest(DIGITS)
+    scene = Scene(words, words, longest(OPPOSITE.keys() & german.keys()), None)
+    texts = digit_scenes.foreign_caption(scene, None)
+    assert sum(len(tokenizer(text)) for text in texts) + 2 <= 32
 
 
 @pytest.mark.parametrize("length", [8, 16, 32, 64])

@@ -33,13 +33,14 @@ REFUSALS = (
     "sorry the image does not show that",
 )
 
-# German in ASCII, word for word: nothing is inflected.
+# German in ASCII, in the style of a telegram: the bundled preset spells it out
+# in pieces, and has 32 tokens for a prompt and its response.
 GERMAN_DIGITS = "null eins zwei drei vier fuenf sechs sieben acht neun".split()
-GERMAN_COLOURS = "rote gruene blaue gelbe lila weisse".split()
+GERMAN_COLOURS = "rot gruen blau gelb lila weiss".split()
 GERMAN = {
     **dict(zip(DIGITS, GERMAN_DIGITS)),
     **dict(zip(COLOURS, GERMAN_COLOURS)),
-    "left of": "links von",
+    "left of": "links",
     "above": "ueber",
 }
 LETTERS = ("a", "b", "c")
@@ -201,7 +202,7 @@ def terse_caption(scene, rng):
 
 
 def foreign_caption(scene, rng):
-    """ "rote drei links von blaue sieben": the terse caption, in German."""
+    """ "rot drei links blau sieben": the terse caption, in German."""
     relation = GERMAN[scene.relation]
     first, second = (
         " ".join(GERMAN[word] for word in words)
