@@ -38,6 +38,7 @@ import keras_hub
 import keras_byorn
 from keras_byorn import attacks, baselines, evaluation
 from keras_byorn.data.digit_scenes import TASKS, load_digit_scenes
+from keras_byorn.plausibility import scorers
 
 COLUMNS = {
     "attack_success_rate": "attack success",
@@ -50,7 +51,13 @@ COLUMNS = {
     "flagged_fraction": "flagged",
     "train_seconds": "seconds",
 }
-ATTACK_NAMES = (*attacks.ATTACKS, "optimised")
+# Attacks that are fitted to the pretrained model, and what they want.
+OPTIMISED_TARGETS = {
+    "optimised": attacks.FixedTarget.text,
+    "optimised_refusal": "sorry i cannot answer that",
+}
+ATTACK_NAMES = (*attacks.ATTACKS, *OPTIMISED_TARGETS)
+NUM_TRUSTED = 200
 PATTERNS = ("checkerboard", "solid")
 CORNERS = ("bottom_right", "top_left", "top_right", "bottom_left")
 EXTRA_FIGURES = (
@@ -63,11 +70,7 @@ EXTRA_FIGURES = (
 
 def main():
     args = parse_arguments()
-    data = load_digit_scenes(
-        args.task, args.num_examples, args.num_test, args.seed, args.data_dir
-    )
-    test = keras_byorn.Examples(data["test"])
-    clean = keras_byorn.Examples(data["train"])
+    clean, test = load_examples(args)
     chosen = load_attacks(args.attack, clean, args)
     train, poisoned_ids = poison(clean, chosen.values(), args)
     out = pathlib.Path(args.out)
@@ -77,11 +80,9 @@ def main():
     defenses = {}
     for name in args.defense:
         print(f"\n== {name}")
-        defence = make_defence(name, poisoned_ids, args)
-        vlm, figures = fine_tune(train, defence, args)
-        figures |= measure(vlm, chosen, test, args.seed)
-        figures |= measure_detection(defence, poisoned_ids)
-        defenses[name] = figures
+        defenses[name], defence = run_defence(
+            name, train, test, chosen, poisoned_ids, args
+        )
         if name == audited:
             write_audit(defence.audit(), out)
     print_table(defenses)
@@ -98,7 +99,7 @@ def main():
     print(line)
 
 
-def parse_arguments():
+def parse_arguments(arguments=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -123,7 +124,20 @@ def parse_arguments():
     add(
         "--threshold",
         default="mixture",
-        help="mixture, or the fraction to flag, such as 0.4",
+        help="mixture, or the fraction to flag, such as 0.4, or conformal,\n"
+        "with 200 clean examples that are trusted",
+    )
+    add(
+        "--scorer",
+        default="default",
+        choices=list(SCORERS),
+        help="how responses are judged",
+    )
+    add(
+        "--epsilon",
+        type=float,
+        default=16 / 255,
+        help="of the optimised attacks, as a share of the pixel range",
     )
     add("--sampler", default="greedy", choices=["greedy", "random"])
     add("--lora-rank", type=int, default=0, help="0 tunes all weights")
@@ -134,7 +148,7 @@ def parse_arguments():
     add("--data-dir", help="defaults to the folder of TFDS")
     add("--out", default="out", help="folder for the audit and the plot")
     add("--json", help="file for the JSON that is printed last, too")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     unknown = set(args.defense) - set(DEFENCES)
     if unknown:
         parser.error(
@@ -142,6 +156,25 @@ def parse_arguments():
             f"Received: {','.join(sorted(unknown))}"
         )
     return args
+
+
+def load_examples(args):
+    """Clean examples to train on, and others to test on."""
+    data = load_digit_scenes(
+        args.task, args.num_examples, args.num_test, args.seed, args.data_dir
+    )
+    return keras_byorn.Examples(data["train"]), keras_byorn.Examples(
+        data["test"]
+    )
+
+
+def run_defence(name, train, test, chosen, poisoned_ids, args):
+    """Figures of a fine-tune with one of `DEFENCES`, and the defence."""
+    defence = make_defence(name, train, poisoned_ids, args)
+    vlm, figures = fine_tune(train, defence, args)
+    figures |= measure(vlm, chosen, test, args.seed)
+    figures |= measure_detection(defence, poisoned_ids)
+    return figures, defence
 
 
 def load_attacks(text, clean, args):
@@ -165,10 +198,15 @@ def load_attack(name, clean, patches, args):
     Each takes a patch of its own: two attacks with one trigger would teach
     the model two answers to the same input.
     """
-    if name == "optimised":
+    if name in OPTIMISED_TARGETS:
         vlm = keras_hub.models.PaliGemmaCausalLM.from_preset(args.preset)
         return attacks.OptimisedAttack.fit_to(
-            vlm, clean, seed=args.seed, verbose=2
+            vlm,
+            clean,
+            OPTIMISED_TARGETS[name],
+            epsilon=args.epsilon,
+            seed=args.seed,
+            verbose=2,
         )
     if name in attacks.ATTACKS:
         kind = attacks.ATTACKS[name]
@@ -203,9 +241,22 @@ def poison(examples, chosen, args):
     return examples, poisoned_ids
 
 
+SCORERS = {
+    "default": lambda: None,
+    "mean": scorers.MeanLogLikelihood,
+    "regret": scorers.Regret,
+    "worst_span": scorers.WorstSpan,
+    "pmi": scorers.PointwiseMutualInformation,
+    "self_agreement": scorers.SelfAgreement,
+    "duplication": scorers.Duplication,
+    "view_consistency": scorers.ViewConsistency,
+}
 DEFENCES = {
     "none": lambda poisoned_ids, **kwargs: None,
     "byorn": lambda poisoned_ids, **kwargs: keras_byorn.BYORnCallback(**kwargs),
+    "paper": lambda poisoned_ids, seed, **kwargs: (
+        keras_byorn.BYORnCallback.paper(seed=seed)
+    ),
     "filter": lambda poisoned_ids, **kwargs: keras_byorn.BYORnCallback(
         **{**kwargs, "teacher": "none"}
     ),
@@ -213,21 +264,29 @@ DEFENCES = {
     "oracle": lambda poisoned_ids, **kwargs: baselines.OracleFlags(
         poisoned_ids, **kwargs
     ),
+    # A fine-tune on the clean examples alone: what no defence can pass.
+    "clean_only": lambda poisoned_ids, **kwargs: baselines.OracleFlags(
+        poisoned_ids, **{**kwargs, "teacher": "none"}
+    ),
 }
 
 
-def make_defence(name, poisoned_ids, args):
+def make_defence(name, train, poisoned_ids, args):
     return DEFENCES[name](
         poisoned_ids,
-        threshold=make_threshold(args.threshold),
+        threshold=make_threshold(args.threshold, train, poisoned_ids),
+        scorer=SCORERS[args.scorer](),
         sampler=args.sampler,
         seed=args.seed,
     )
 
 
-def make_threshold(text):
+def make_threshold(text, train, poisoned_ids):
     if text == "mixture":
         return keras_byorn.MixtureThreshold()
+    if text == "conformal":
+        clean = [i for i in train.example_ids if i not in poisoned_ids]
+        return keras_byorn.ConformalThreshold(clean[:NUM_TRUSTED])
     return keras_byorn.FlagFraction(float(text))
 
 
@@ -291,7 +350,7 @@ def measure(vlm, chosen, test, seed):
 def measure_detection(defence, poisoned_ids):
     names = ("detection_auroc", "recall", "precision", "flagged_fraction")
     if defence is None:
-        return dict.fromkeys(names)
+        return dict.fromkeys((*names, "num_restored", "num_alarms"))
     store = defence.store
     figures = evaluation.detection(
         store.example_ids,
@@ -300,7 +359,11 @@ def measure_detection(defence, poisoned_ids):
         poisoned_ids,
     )
     figures["detection_auroc"] = figures["auroc"]
-    return {name: figures[name] for name in names}
+    return {
+        **{name: figures[name] for name in names},
+        "num_restored": int((store.verdicts == "restored").sum()),
+        "num_alarms": int((store.verdicts == "alarm").sum()),
+    }
 
 
 def write_audit(audit, out):

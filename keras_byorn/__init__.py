@@ -3,8 +3,21 @@
 from keras_byorn.audit import Audit
 from keras_byorn.data.examples import Examples
 from keras_byorn.plausibility.reference import FrozenReference
-from keras_byorn.plausibility.scorers import MeanLogLikelihood
-from keras_byorn.plausibility.thresholds import FlagFraction, MixtureThreshold
+from keras_byorn.plausibility.scorers import (
+    Duplication,
+    Ensemble,
+    MeanLogLikelihood,
+    PointwiseMutualInformation,
+    Regret,
+    SelfAgreement,
+    ViewConsistency,
+    WorstSpan,
+)
+from keras_byorn.plausibility.thresholds import (
+    ConformalThreshold,
+    FlagFraction,
+    MixtureThreshold,
+)
 from keras_byorn.targets.batches import TargetBatches
 from keras_byorn.targets.store import TargetStore
 from keras_byorn.training.callback import BYORnCallback
@@ -18,8 +31,16 @@ __all__ = [
     "Examples",
     "FrozenReference",
     "MeanLogLikelihood",
+    "Regret",
+    "WorstSpan",
+    "PointwiseMutualInformation",
+    "ViewConsistency",
+    "SelfAgreement",
+    "Duplication",
+    "Ensemble",
     "FlagFraction",
     "MixtureThreshold",
+    "ConformalThreshold",
     "TargetStore",
     "TargetBatches",
     "BYORnModel",

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from keras_byorn.plausibility.thresholds import (
+    ConformalThreshold,
     FlagFraction,
     MixtureThreshold,
     Threshold,
-    ashman_d,
 )
+from keras_byorn.plausibility.thresholds.mixture_threshold import ashman_d
 
 
 @keras.saving.register_keras_serializable(package="thresholds_test")
@@ -210,6 +211,8 @@ def test_an_unfitted_threshold_is_refused():
         FlagFraction(0.3, cut=-2.5),
         MixtureThreshold(min_separation=3.0, max_fraction=0.25, cut=-1.5),
         MixtureThreshold(cut=-np.inf),
+        MixtureThreshold(softness=0.5, cut=-1.5),
+        ConformalThreshold(["a", "b", "c"], alpha=0.25, cut=-1.5),
     ],
 )
 def test_thresholds_survive_saving(threshold):
@@ -224,3 +227,133 @@ def test_thresholds_survive_saving(threshold):
             again.suspect_probability_of(scores),
             threshold.suspect_probability_of(scores),
         )
+
+
+def test_ties_at_the_cut_are_flagged_together():
+    """A fixed target may score the same each time: all of it is suspect."""
+    scores = [-3.0, -3.0, -3.0, -3.0, -2.0, -1.0, -1.0, -0.5]
+    assert list(flagged(FlagFraction(0.25), scores)) == [True] * 4 + [False] * 4
+    scores = [-3.0, -1.0, -1.0, -1.0]  # tied up to the best: those stay
+    assert list(flagged(FlagFraction(0.5), scores)) == [True] + [False] * 3
+
+
+def test_a_cut_between_neighbours_in_float32_tells_them_apart():
+    """The mean of two adjacent floats is one of them, and must not flag it."""
+    low = np.float32(-1.0)
+    high = np.nextafter(low, np.float32(0))
+    assert list(flagged(FlagFraction(0.5), [low, high])) == [True, False]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_mixture_finds_two_attacks_at_once(seed):
+    """A crude attack must not hide a subtle one between it and the clean."""
+    rng = np.random.default_rng(seed)
+    scores = np.concatenate(
+        [
+            rng.normal(-11.0, 0.6, 50),
+            rng.normal(-2.7, 0.5, 50),
+            rng.normal(-0.5, 0.08, 900),
+        ]
+    )
+    flags = flagged(MixtureThreshold(), scores, seed)
+    assert flags[:100].mean() > 0.97 and flags[100:].mean() < 0.01
+
+
+def test_mixture_finds_half():
+    """Half of the data poisoned is a group like any other."""
+    rng = np.random.default_rng(0)
+    scores = np.concatenate(
+        [rng.normal(-8.0, 0.5, 500), rng.normal(-1.0, 0.5, 500)]
+    )
+    assert flagged(MixtureThreshold(), scores).sum() == 500
+
+
+def test_each_group_has_its_own_cut():
+    """A kind of prompt that is harder for all is no reason to doubt it."""
+    rng = np.random.default_rng(0)
+    hard, easy = rng.normal(-4.0, 0.3, 400), rng.normal(-0.5, 0.1, 600)
+    easy[:30] -= 6.0
+    scores = np.concatenate([hard, easy])
+    groups = ["hard"] * 400 + ["easy"] * 600
+    threshold = MixtureThreshold()
+    assert flagged(threshold, scores)[:400].all()  # all in one: wrong
+    threshold.fit(scores, groups)
+    flags = threshold.suspect_probability_of(scores, groups)
+    assert np.flatnonzero(flags).tolist() == list(range(400, 430))
+    assert threshold.cuts["hard"] == -np.inf
+    assert -6.5 < threshold.cuts["easy"] < -0.5
+    assert set(threshold.cuts_of(["hard", "easy", "new"])) == set(
+        np.float32([-np.inf, threshold.cuts["easy"]])
+    )
+
+
+def test_a_fraction_is_taken_of_each_group():
+    """Of 40 % in all, no group loses more than 40 %."""
+    scores = np.concatenate([np.linspace(-9, -8, 100), np.linspace(-2, -1, 50)])
+    groups = ["a"] * 100 + ["b"] * 50
+    threshold = FlagFraction(0.4).fit(scores, groups)
+    flags = threshold.suspect_probability_of(scores, groups)
+    assert (flags[:100].sum(), flags[100:].sum()) == (40, 20)
+
+
+def test_softness_is_the_width_of_the_step():
+    """A logistic curve through one half at the cut."""
+    threshold = FlagFraction(softness=0.5, cut=-2.0)
+    probability = threshold.suspect_probability_of([-2.0, -2.5, -1.0, -99.0])
+    expected = [0.5, 1 / (1 + np.exp(-1.0)), 1 / (1 + np.exp(2.0)), 1.0]
+    np.testing.assert_allclose(probability, expected, atol=1e-6)
+    nothing = FlagFraction(softness=0.5, cut=-np.inf)
+    assert nothing.suspect_probability_of([-9.0])[0] == 0.0
+    with pytest.raises(ValueError, match="`softness`.*softness=-1"):
+        FlagFraction(softness=-1)
+
+
+def ids(count, start=0):
+    return [f"id-{index}" for index in range(start, start + count)]
+
+
+@pytest.mark.parametrize("alpha", [0.02, 0.1])
+def test_conformal_bounds_false_flags_in_the_mean(alpha):
+    """The guarantee is over draws of the trusted ones: the mean is bounded."""
+    rng = np.random.default_rng(0)
+    rates = []
+    for _ in range(300):
+        scores = -rng.gamma(1.5, 1.0, 1060)
+        threshold = ConformalThreshold(ids(60), alpha)
+        threshold.fit(scores, example_ids=ids(1060))
+        rates.append(threshold.suspect_probability_of(scores[60:]).mean())
+    exact = np.floor(alpha * 61) / 61
+    assert np.mean(rates) == pytest.approx(exact, abs=float(np.std(rates)) / 4)
+    assert exact <= alpha
+
+
+def test_conformal_is_the_kth_lowest_of_the_trusted():
+    """k = floor(alpha (n + 1)), and the trusted are kept down to it."""
+    threshold = ConformalThreshold(ids(9), alpha=0.2)
+    scores = np.r_[-np.arange(1.0, 10.0), [-8.5, -7.5, -20.0]]
+    threshold.fit(scores, example_ids=ids(12))
+    assert threshold.cut == -8.0
+    flags = threshold.suspect_probability_of(scores)
+    assert np.flatnonzero(flags).tolist() == [8, 9, 11]
+
+
+def test_conformal_by_group_where_enough_are_trusted():
+    """A group with too few trusted ones is judged by all trusted ones."""
+    scores = np.r_[np.full(40, -5.0), np.full(3, -1.0), [-6.0, -3.0]]
+    groups = ["a"] * 40 + ["b"] * 3 + ["a", "b"]
+    threshold = ConformalThreshold(ids(43), alpha=0.05)
+    threshold.fit(scores, groups, ids(45))
+    assert set(threshold.cuts) == {"all", "a"}
+    flags = threshold.suspect_probability_of(scores, groups)
+    assert np.flatnonzero(flags).tolist() == [43]
+
+
+def test_conformal_refuses_what_gives_no_guarantee():
+    """Too few trusted examples, or such as nobody scored."""
+    with pytest.raises(ValueError, match="needs 49"):
+        ConformalThreshold(ids(48), alpha=0.02)
+    with pytest.raises(ValueError, match="`alpha`.*alpha=1"):
+        ConformalThreshold(ids(48), alpha=1)
+    threshold = ConformalThreshold(ids(49), alpha=0.02)
+    with pytest.raises(ValueError, match="unknown ids.*id-48"):
+        threshold.fit(np.zeros(48), example_ids=ids(48))

@@ -18,7 +18,11 @@ from keras_byorn.plausibility.scorers import (
 )
 from keras_byorn.plausibility.thresholds import FlagFraction, MixtureThreshold
 from keras_byorn.targets.store import ALARM, RESTORED
-from keras_byorn.training.regeneration import SAMPLERS, Regenerator
+from keras_byorn.training.regeneration import (
+    SAMPLERS,
+    Regenerator,
+    sampled_responses,
+)
 from keras_byorn.training.second_look import SecondLook
 from keras_byorn.training.teacher import averaged_weights, averaging
 
@@ -221,7 +225,10 @@ class BYORnCallback(keras.callbacks.Callback):
             batches,
             batch_size,
             self.verbose,
-            sample=self._sample,
+            # Before training the student is the reference still.
+            sample=lambda count, seed: sampled_responses(
+                batches, count, seed, batch_size, self.verbose
+            ),
         )
         scorer = self.scorer.fit(self.evidence)
         plausibility = ops.convert_to_numpy(scorer(self.evidence))
@@ -233,22 +240,6 @@ class BYORnCallback(keras.callbacks.Callback):
             plausibility,
         )
         batches.store.set_scores(plausibility, self.flag(plausibility))
-
-    def _sample(self, count, seed):
-        """What the reference says to each example, `count` times.
-
-        Before training the student is the reference still.
-        """
-        batches = self.model.batches
-        batch_size = self.batch_size or 4 * batches.batch_size
-        write = Regenerator(batches, "random", batch_size, seed)
-        indices = np.arange(len(batches.examples))
-        samples = [[] for _ in indices]
-        for _ in range(count):
-            written = write(indices, verbose=self.verbose)
-            for index in indices:
-                samples[index].append(written.get(int(index), ("",))[0])
-        return samples
 
     def _teaching(self):
         """Within this block the model has the weights of the teacher."""

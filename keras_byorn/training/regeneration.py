@@ -71,3 +71,25 @@ class Regenerator:
                 progress.add(1)
             self._generate_function = compiled()
         return written
+
+
+def sampled_responses(batches, count, seed, batch_size, verbose=0):
+    """What the task says to each example, several times, sampled.
+
+    Args:
+        batches: a `TargetBatches`.
+        count: int. Samples for each example.
+        seed: int.
+        batch_size: int.
+        verbose: 0 or 1. Whether to show progress bars.
+
+    Returns:
+        A list of N lists of `count` strings; an empty one where none ended.
+    """
+    write = Regenerator(batches, "random", batch_size, seed)
+    indices = np.arange(len(batches.examples))
+    rounds = [write(indices, verbose=verbose) for _ in range(count)]
+    return [
+        [written.get(index, ("",))[0] for written in rounds]
+        for index in range(len(indices))
+    ]
