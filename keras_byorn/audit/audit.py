@@ -211,7 +211,7 @@ class Audit:
         Example:
 
         >>> audit.write_clean_tfds("clean_captions", "data")
-        >>> tfds.data_source("clean_captions", "train", data_dir="data")
+        >>> tfds.data_source("clean_captions", split="train", data_dir="data")
         """
         return clean.write_tfds(self.clean_examples(), name, data_dir)
 
