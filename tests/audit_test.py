@@ -873,7 +873,7 @@ def test_page_tells_why(tmp_path):
         "ImagePMI −0.50less plausible than 50.0% of its group",
         "by the student −6.25",
         "group: captions; cut −4.50",
-        "text shared with 1 other: k1",
+        "text shared with 1 otherk1",
         "a green fourregenerated, revision 2, by student after epoch 1",
         "1.00alarm",
     ):

@@ -33,6 +33,7 @@ NUM_KEPT = 12
 NUM_PLAIN = 50  # suspects shown without the script; rows a page with it
 ROWS_A_BLOCK = 500
 MAX_PNG_BYTES = 8_192
+MAX_OTHERS = 3
 
 # The reference gave the token a chance below 1 in this.
 SURPRISE_STEPS = (2, 10, 100, 1_000, 10_000)
@@ -398,7 +399,9 @@ class _Records:
             "group": self._groups[row["group"]],
             "cut": _number(row["cut"]),
             "sharing": row["num_sharing"],
-            "others": [pieces(other) for other in row["shared_with"]],
+            "others": [
+                pieces(other) for other in row["shared_with"][:MAX_OTHERS]
+            ],
             "student": _number(row["student_plausibility"]),
             "origin": row["origin"],
             "current": None if current is None else pieces(current),
