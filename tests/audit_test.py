@@ -1069,7 +1069,13 @@ function choose(name, value) {
 }
 seen.scripted = texts();
 look("first");
-form.next.click(); look("second"); form.previous.click();
+const sources = () => Array.from(
+  document.querySelectorAll("#suspects img"), (image) => image.src);
+const [source] = sources();
+form.next.click(); look("second");
+seen.images = sources().map((other) => other === source);
+seen.without = document.querySelectorAll("#suspects .no-image").length;
+form.previous.click();
 choose("search", "EVIL"); look("search"); choose("search", "");
 choose("verdict", "restored"); look("restored");
 choose("verdict", "all examples"); look("all");
@@ -1148,11 +1154,14 @@ def test_page_in_a_browser(tmp_path):
         groups=["one"] * 61 + ["two"] * 2,
         cuts=[-1.9] * 63,
     )
-    seen = read_in_chromium(audit.to_html(tmp_path / "audit.html"))
+    path = audit.to_html(tmp_path / "audit.html", max_images=58)
+    seen = read_in_chromium(path)
     assert len(seen["plain"]) == 50 * 7
     assert seen["scripted"] == seen["plain"]
     assert seen["first"] == [ids[:50], "1–50 of 60"]
     assert seen["second"] == [ids[50:60], "51–60 of 60"]
+    assert seen["images"] == [True] * 8
+    assert seen["without"] == 2
     assert seen["search"] == [["s00", "s20", "s40"], "1–3 of 3"]
     assert seen["restored"] == [["k0"], "1–1 of 1"]
     assert seen["all"] == [ids[:50], "1–50 of 63"]
