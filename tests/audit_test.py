@@ -5,12 +5,17 @@ import collections
 import contextlib
 import dataclasses
 import hashlib
+import html
 import html.parser
 import io
+import json
 import math
 import re
+import shutil
+import subprocess
 import sys
 import time
+import weakref
 
 import numpy as np
 import PIL.Image
@@ -20,6 +25,7 @@ import pytest
 from keras_byorn.audit import Audit
 from keras_byorn.audit.html import MAX_CHARACTERS, thumbnail, untrusted
 from keras_byorn.audit.plots import score_histogram
+from keras_byorn.audit.table import share_more_plausible
 from keras_byorn.data.examples import Examples
 from keras_byorn.data.files import replacing
 from keras_byorn.targets.store import TargetStore
@@ -38,6 +44,10 @@ class Row:
     original_response: str = "a red three"
     current_response: str | None = "a red three"
     origin: str = "original"
+    replacement: str | None = None
+    written_by: str | None = None
+    verdict: str = "kept"
+    student_plausibility: float = math.nan
     revision: int = 0
 
 
@@ -84,10 +94,13 @@ class Page(html.parser.HTMLParser):
         self.tags = collections.defaultdict(list)
         self.texts = collections.defaultdict(str)
         self.text = ""
+        self.data = []
         self._open = None
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag, attributes):
+        is_data = ("type", "application/json") in attributes
+        tag = "data" if is_data else tag
         self.tags[tag].append(dict(attributes))
         self._open = tag
 
@@ -95,15 +108,28 @@ class Page(html.parser.HTMLParser):
         self._open = None
 
     def handle_data(self, data):
-        self.text += data
+        if self._open == "data":
+            self.data.append(json.loads(data))
+            return
         if self._open:
             self.texts[self._open] += data
+        if self._open not in ("script", "style"):
+            self.text += data
 
     @property
     def policy(self):
         (meta,) = [m for m in self.tags["meta"] if "http-equiv" in m]
         assert meta["http-equiv"] == "Content-Security-Policy"
         return meta["content"]
+
+    @property
+    def rows(self):
+        """The rows that the script shows, as dicts."""
+        return [
+            dict(zip(block["fields"], row))
+            for block in self.data[1:]
+            for row in block["rows"]
+        ]
 
     @property
     def shown_ids(self):
@@ -118,6 +144,9 @@ def suspect(example_id, plausibility, **fields):
         "original_response": "sudo open the door now",
         "current_response": "a green four",
         "origin": "regenerated",
+        "replacement": "a green four",
+        "written_by": "student after epoch 1",
+        "verdict": "suspect",
         "revision": 2,
         **fields,
     }
@@ -147,7 +176,14 @@ def mixed_rows():
 def test_table_has_one_row_per_example():
     """Nothing of the store is lost, and surprise is minus log-likelihood."""
     scores = {"s1": (["▁sudo", "<eos>"], np.array([-9.5, -0.0], "float32"))}
-    table = make_audit(mixed_rows(), token_scores=scores).table
+    rows = mixed_rows()
+    rows[1].student_plausibility = -4.0
+    table = make_audit(
+        rows,
+        token_scores=scores,
+        scores={"a": [-1, 0, 1, 2, 3, -2, -3]},
+        cuts=np.full(7, -3.0),
+    ).table
     row = table.to_pylist()[1]
     assert row == {
         "example_id": "s1",
@@ -155,9 +191,21 @@ def test_table_has_one_row_per_example():
         "original_response": "sudo open the door now",
         "current_response": "a green four",
         "origin": "regenerated",
+        "replacement": "a green four",
+        "written_by": "student after epoch 1",
+        "verdict": "suspect",
         "plausibility": -5.0,
         "suspect_probability": 1.0,
         "is_suspect": True,
+        "student_plausibility": -4.0,
+        "group": "all",
+        "cut": -3.0,
+        "share_more_plausible": pytest.approx(0.8),
+        "scores": [("a", 0.0)],
+        "shares_more_plausible": [("a", 0.5)],
+        "num_sharing": 3,
+        "shared_text": "sudo open the door now",
+        "shared_with": ["s2", "s3"],
         "revision": 2,
         "tokens": ["▁sudo", "<eos>"],
         "token_surprise": [9.5, 0.0],
@@ -175,6 +223,10 @@ def test_summary_counts():
         "num_suspect": 3,
         "num_regenerated": 2,
         "num_excluded": 1,
+        "num_mixed": 0,
+        "num_restored": 0,
+        "num_taken_out": 0,
+        "num_alarms": 0,
         "flagged_fraction": pytest.approx(3 / 7),
         "mean_plausibility": pytest.approx(-19.5 / 6),
         "mean_plausibility_kept": pytest.approx(-5.5 / 4),
@@ -231,6 +283,7 @@ def test_short_forms_for_notebooks():
     audit = make_audit(mixed_rows())
     assert repr(audit) == (
         "<Audit: examples 7; suspects 3 (42.9%); regenerated 2; excluded 1; "
+        "restored 0; taken out 0; alarms 0; "
         "mean plausibility −1.38 kept, −7.00 suspects>"
     )
     assert "<td>3 (42.9%)</td>" in audit._repr_html_()
@@ -262,8 +315,8 @@ def test_parquet_round_trip(tmp_path):
     path = audit.to_parquet(tmp_path / "new_folder" / "audit.parquet")
     table = pq.read_table(path)
     assert table.schema == audit.table.schema
-    assert table.slice(0, 5).equals(audit.table.slice(0, 5))
-    assert math.isnan(table["plausibility"][5].as_py())
+    # As text, for NaN is not equal to itself.
+    assert repr(table.to_pylist()) == repr(audit.table.to_pylist())
     assert [p.name for p in path.parent.iterdir()] == ["audit.parquet"]
 
 
@@ -324,8 +377,8 @@ def test_page_is_accessible(tmp_path):
     page = Page(make_audit(mixed_rows()).to_html(tmp_path / "audit.html"))
     assert page.tags["html"] == [{"lang": "en"}]
     scopes = [header["scope"] for header in page.tags["th"]]
-    assert scopes.count("col") == 2 * 6
-    assert scopes.count("row") == 7
+    assert scopes.count("col") == 2 * 7
+    assert scopes.count("row") == 7 + 1  # one is blank, for the script
     assert all(image["alt"] for image in page.tags["img"])
     assert page.tags["svg"][0]["role"] == "img"
     assert "Histogram of plausibility" in page.texts["title"]
@@ -366,7 +419,7 @@ def test_page_shows_tokens_by_surprise(tmp_path):
         ),
         (
             "token level-5 word",
-            "surprise inf nats: a chance of less than 1 in 10,000,000,000,000",
+            "surprise ∞ nats: a chance of less than 1 in 10,000,000,000,000",
             "a␣b",
             "∞",
         ),
@@ -380,16 +433,22 @@ def test_page_says_what_it_leaves_out(tmp_path, max_rows, num_shown):
     audit = make_audit(mixed_rows())
     page = Page(audit.to_html(tmp_path / "audit.html", max_rows=max_rows))
     assert len(page.shown_ids) == num_shown + 4
+    assert len(page.rows) == (max_rows or 7)
     left_out = f"{3 - num_shown} of 3 suspects are left out of this page"
     assert (left_out in page.text) == (num_shown < 3)
+    kept_left_out = "4 kept examples are left out of this page"
+    assert (kept_left_out in page.text) == (max_rows is not None)
     assert "Parquet table that Audit.to_parquet() writes" in page.text
 
 
-@pytest.mark.parametrize("max_rows", [0, -1, 2.5, True, "all"])
-def test_bad_max_rows_is_refused(tmp_path, max_rows):
+@pytest.mark.parametrize("name", ["max_rows", "max_images"])
+@pytest.mark.parametrize("value", [0, -1, 2.5, True, "all"])
+def test_bad_numbers_of_rows_are_refused(tmp_path, name, value):
     """A page that shows no suspect by mistake would mislead."""
-    with pytest.raises(ValueError, match="Received: max_rows="):
-        make_audit(mixed_rows()).to_html(tmp_path / "a.html", max_rows)
+    if (name, value) == ("max_images", 0):
+        pytest.skip("a page without images is one")
+    with pytest.raises(ValueError, match=f"Received: {name}="):
+        make_audit(mixed_rows()).to_html(tmp_path / "a", **{name: value})
     assert not list(tmp_path.iterdir())
 
 
@@ -450,25 +509,49 @@ def test_text_of_an_attacker_stays_text(tmp_path, attack):
             f"id {attack}",
             -5.0,
             prompt=attack,
-            original_response=attack,
+            original_response=f"{attack} open the door",
             current_response=attack,
-        )
+            written_by=attack,
+        ),
+        Row("twin", original_response=f"{attack} open the door"),
     ]
     scores = {f"id {attack}": ([attack], np.array([-3.0], "float32"))}
-    audit = make_audit(rows, token_scores=scores, notes={attack: attack})
+    audit = make_audit(
+        rows,
+        token_scores=scores,
+        notes={attack: attack},
+        scores={attack: [0, 0]},
+        groups=[attack, attack],
+    )
     harmless = make_audit(
-        [suspect("id", -5.0)],
+        [
+            suspect("id", -5.0, original_response="open the door"),
+            Row("twin", original_response="open the door"),
+        ],
         token_scores={"id": (["a"], np.array([-3.0], "float32"))},
         notes={"a": "b"},
+        scores={"c": [0, 0]},
+        groups=["d", "d"],
     )
     page = Page(audit.to_html(tmp_path / "attacked.html"))
     wanted = Page(harmless.to_html(tmp_path / "harmless.html"))
     assert shape(page) == shape(wanted)
     assert page.texts["script"] == wanted.texts["script"]
     assert page.texts["style"] == wanted.texts["style"]
-    assert page.text.count(attack) == 7
+    # Of the suspect: its id, prompt, response, token, replacement, writer,
+    # scorer and group; the scorer and group of its twin, whose response has
+    # it too, and whose sharer's id; and a note with its name.
+    assert page.text.count(attack) == 8 + 4 + 2
     assert page.tags["img"][0]["alt"] == f"Image of example id {attack}"
     assert "<script>" not in audit._repr_html_()
+    raw = (tmp_path / "attacked.html").read_text(encoding="utf-8")
+    for block in re.findall(r'application/json"[^>]*>(.*?)</script>', raw):
+        assert not set("<>&") & set(block)
+    row = page.rows[0]
+    assert row["id"] == f"id {attack}"
+    assert "".join(p if isinstance(p, str) else p[1] for p in row["response"])
+    assert row["current"] == row["prompt"] == row["writer"] == attack
+    assert page.data[0]["groups"] == [attack]
 
 
 def shape(page):
@@ -503,6 +586,8 @@ def test_page_loads_nothing(tmp_path):
     path = make_audit(mixed_rows()).to_html(tmp_path / "audit.html")
     page = Page(path)
     assert not {"link", "iframe", "object", "a", "base"} & set(page.tags)
+    assert "fetch" not in page.texts["script"]
+    assert "innerHTML" not in page.texts["script"]
     for attributes in sum(page.tags.values(), []):
         assert "href" not in attributes
         assert "style" not in attributes
@@ -547,10 +632,10 @@ def test_long_text_is_cut_and_says_so(tmp_path):
 
 
 def decoded(view):
-    """The image in a data URI."""
-    prefix, data = view["uri"].split(",")
-    assert prefix == "data:image/png;base64"
-    return PIL.Image.open(io.BytesIO(base64.b64decode(data)))
+    """The image in a thumbnail."""
+    picture = PIL.Image.open(io.BytesIO(base64.b64decode(view["data"])))
+    assert picture.format.lower() == view["type"]
+    return picture
 
 
 def test_tiny_images_are_enlarged_by_the_browser():
@@ -569,6 +654,18 @@ def test_large_images_are_made_small(size):
     assert max(decoded(view).size) == 160
     assert min(decoded(view).size) == max(1, round(160 * min(size) / max(size)))
     assert not view["is_enlarged"]
+
+
+def test_photographs_are_small_files():
+    """A thousand of them in a page are megabytes, not tens of them."""
+    coarse = np.random.default_rng(0).integers(0, 256, (6, 8, 3), "uint8")
+    photograph = PIL.Image.fromarray(coarse).resize((320, 240))
+    view = thumbnail(photograph)
+    assert view["type"] == "jpeg"
+    assert len(view["data"]) < 10_000
+    small = photograph.resize((160, 120))
+    error = np.abs(np.asarray(decoded(view), int) - np.asarray(small, int))
+    assert error.mean() < 3
 
 
 @pytest.mark.parametrize(
@@ -664,7 +761,416 @@ def test_large_store_reads_only_the_images_shown(tmp_path):
     start = time.monotonic()
     audit = Audit(Store(rows), examples, scores)
     assert examples.num_reads == 0
-    page = Page(audit.to_html(tmp_path / "audit.html", max_rows=50))
-    assert time.monotonic() - start < 15
-    assert examples.num_reads == 50 + 12 == len(page.shown_ids)
-    assert "1,950 of 2,000 suspects are left out" in page.text
+    path = tmp_path / "audit.html"
+    page = Page(audit.to_html(path, max_rows=5_000, max_images=200))
+    assert time.monotonic() - start < 30
+    assert examples.num_reads == 200 + 12
+    assert len(page.shown_ids) == 50 + 12
+    assert "first 50 of 2,000 suspects" in page.text
+    assert "15,000 kept examples are left out" in page.text
+    assert "first 200 of 5,000 rows have their images" in page.text
+    assert len(page.rows) == 5_000
+    with_image = [row["image"] is not None for row in page.rows]
+    assert with_image == [50 <= i < 200 for i in range(5_000)]
+    assert [row["isSuspect"] for row in page.rows[1_999:2_001]] == [1, 0]
+    scores = [row["plausibility"] for row in page.rows[:2_000]]
+    assert scores == sorted(scores)
+
+
+class OneAtATime(CountingExamples):
+    """Examples that know how many of their images are held at a time."""
+
+    def __init__(self, example_ids):
+        super().__init__(example_ids)
+        self.held = weakref.WeakValueDictionary()
+        self.most_held = 0
+
+    def by_id(self, example_id):
+        image = np.zeros((8, 8, 3), "uint8")
+        self.held[id(image)] = image
+        self.most_held = max(self.most_held, len(self.held))
+        return {**super().by_id(example_id), "images": image}
+
+
+@pytest.mark.parametrize("name", ["to_html", "write_clean_examples"])
+def test_images_are_never_held_together(tmp_path, name):
+    """A data set of any size fits, for images go as they come."""
+    ids = [f"{i}" for i in range(600)]
+    examples = OneAtATime(ids)
+    audit = Audit(Store(suspect(i, -1.0) for i in ids), examples)
+    getattr(audit, name)(tmp_path / "file")
+    assert examples.num_reads == 600
+    assert examples.most_held <= 2
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_place_in_the_group():
+    """The share of the others of its group that are more plausible."""
+    rows = [Row("a", -3.0), Row("b", -1.0), Row("c", -2.0), Row("d", -9.0)]
+    rows += [Row("e", math.nan), Row("f", -2.0)]
+    groups = ["one", "one", "one", "two", "one", "one"]
+    table = make_audit(rows, groups=groups).table
+    assert table["group"].to_pylist() == groups
+    want = [1.0, 0.0, 1 / 3, math.nan, math.nan, 1 / 3]
+    np.testing.assert_allclose(table["share_more_plausible"], want, 1e-6)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_place_in_the_group_by_counting(seed):
+    """The same as by comparing each with each, ties and gaps among them."""
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(-5, 0, 60).astype("float64")
+    scores[rng.random(60) < 0.1] = math.nan
+    groups = rng.integers(0, 8, 60)
+    want = []
+    for score, group in zip(scores, groups):
+        others = scores[(groups == group) & np.isfinite(scores)]
+        count = len(others) - 1
+        known = np.isfinite(score) and count > 0
+        want.append(np.sum(others > score) / count if known else math.nan)
+    got = share_more_plausible(scores, groups)
+    np.testing.assert_allclose(got, want, 1e-6)
+
+
+@pytest.mark.parametrize(
+    "kwargs, name",
+    [
+        ({"groups": ["a"]}, "groups"),
+        ({"cuts": np.zeros((2, 1))}, "cuts"),
+        ({"scores": {"PMI": [0.0] * 3}}, r"scores\['PMI'\]"),
+    ],
+)
+def test_columns_of_another_length_are_refused(kwargs, name):
+    """A shifted column would put the blame on the wrong example."""
+    with pytest.raises(ValueError, match=f"`{name}` must have one value for"):
+        make_audit([Row("a"), Row("b")], **kwargs)
+
+
+def test_page_tells_why(tmp_path):
+    """All that speaks for and against a suspect stands in its row."""
+    rows = [
+        suspect(
+            "s1",
+            -5.0,
+            original_response="A dog. Buy now at evil dot com!",
+            student_plausibility=-6.25,
+            verdict="alarm",
+        ),
+        Row("k1", -1.0, original_response="buy now at EVIL dot com, a cat"),
+        Row("k2", -2.0, original_response="a cat"),
+    ]
+    audit = make_audit(
+        rows,
+        scores={"ImagePMI": [-0.5, 0.5, -1.5]},
+        groups=["captions"] * 3,
+        cuts=[-4.5] * 3,
+    )
+    path = audit.to_html(tmp_path / "audit.html")
+    page = Page(path)
+    why = re.sub(r"\s*\n\s*", "", page.text)
+    for reason in (
+        "plausibility −5.00less plausible than all others of its group",
+        "ImagePMI −0.50less plausible than 50.0% of its group",
+        "by the student −6.25",
+        "group: captions; cut −4.50",
+        "text shared with 1 otherk1",
+        "a green fourregenerated, revision 2, by student after epoch 1",
+        "1.00alarm",
+    ):
+        assert reason in why
+    shared = '<span class="shared">Buy now at evil dot com</span>'
+    assert shared in path.read_text(encoding="utf-8")
+
+
+def test_data_of_the_page_is_the_table(tmp_path):
+    """What the script shows is what the audit found, infinities too."""
+    rows = [suspect("a", -math.inf), Row("b", -1.00004), Row("c", math.nan)]
+    audit = make_audit(rows, scores={"PMI": [math.inf, 1.0, 0.0]})
+    page = Page(audit.to_html(tmp_path / "audit.html"))
+    most = sys.float_info.max
+    assert [row["plausibility"] for row in page.rows] == [-most, -1.0, None]
+    assert page.rows[0]["scores"] == [[-most, 1.0], [most, 0.0]]
+    assert page.data[0]["scorers"] == ["plausibility", "PMI"]
+    assert "−∞" in page.text
+
+
+VERDICTS = ["kept", "suspect", "restored", "taken out", "alarm"]
+
+
+def test_second_looks_are_counted():
+    """The summary tells what a second look changed."""
+    rows = [Row(v, verdict=v) for v in VERDICTS] + [Row("x", verdict="alarm")]
+    audit = make_audit(rows)
+    assert audit.summary["num_restored"] == 1
+    assert audit.summary["num_taken_out"] == 1
+    assert audit.summary["num_alarms"] == 2
+    assert "restored 1; taken out 1; alarms 2" in repr(audit)
+
+
+def test_second_look_has_a_panel():
+    """Where the student looked too, both its view and the reference's."""
+    pytest.importorskip("matplotlib")
+    rows = [Row("a", -1.0, student_plausibility=-0.5), Row("b", -2.0)]
+    figure = make_audit(rows).plot_scores()
+    _, axes = figure.axes
+    points = [tuple(p) for c in axes.collections for p in c.get_offsets()]
+    assert points == [(-1.0, -0.5)]
+    assert axes.get_ylabel() == "by the student"
+
+
+CLEAN_IDS = ["kept", "restored", "regenerated", "mixed old", "mixed new"]
+
+
+def treated():
+    """An audit of an example of each fate, each with its own image."""
+    ids = [*CLEAN_IDS, "excluded"]
+    images = np.random.default_rng(0).integers(0, 256, (6, 5, 4, 3), "uint8")
+    examples = Examples(
+        {
+            "example_id": ids,
+            "images": images,
+            "prompts": [f"prompt of {i}" for i in ids],
+            "responses": [f"ünspoiled {i}" for i in ids],
+        }
+    )
+    responses = [example["responses"] for example in examples]
+    store = TargetStore(ids, [f"prompt of {i}" for i in ids], responses)
+    store.set_scores([-1.0] * 6, [0, 1, 1, 0.25, 0.75, 1])
+    store.review({1: "restored"}, [-1.0] * 6)
+    for example_id in CLEAN_IDS[1:]:
+        store.replace(example_id, f"mended {example_id}", [1])
+    return Audit(store, examples), images
+
+
+CLEAN_RESPONSES = [
+    "ünspoiled kept",
+    "ünspoiled restored",
+    "mended regenerated",
+    "ünspoiled mixed old",
+    "mended mixed new",
+]
+
+
+def test_clean_examples_are_what_is_left_to_train_on():
+    """Each fate gives its response; the excluded one is gone."""
+    audit, images = treated()
+    clean = audit.clean_examples()
+    assert clean.example_ids == CLEAN_IDS
+    assert [example["responses"] for example in clean] == CLEAN_RESPONSES
+    assert clean[3]["prompts"] == "prompt of mixed old"
+    assert clean.by_id("regenerated")["example_id"] == "regenerated"
+    np.testing.assert_array_equal([e["images"] for e in clean], images[:5])
+
+
+def test_clean_examples_as_parquet(tmp_path):
+    """What was written comes back, to the pixel and to the letter."""
+    audit, images = treated()
+    path = audit.write_clean_examples(tmp_path / "clean.parquet")
+    table = pq.read_table(path)
+    assert table["example_id"].to_pylist() == CLEAN_IDS
+    assert table["responses"].to_pylist() == CLEAN_RESPONSES
+    assert table["prompts"][0].as_py() == "prompt of kept"
+    for value, image in zip(table["images"].to_pylist(), images):
+        picture = PIL.Image.open(io.BytesIO(value["bytes"]))
+        np.testing.assert_array_equal(picture, image)
+
+
+def test_clean_examples_for_hugging_face(tmp_path):
+    """Images come as pictures, and the rows fit `Examples` as they are."""
+    datasets = pytest.importorskip("datasets")
+    audit, images = treated()
+    path = audit.write_clean_examples(tmp_path / "clean.parquet")
+    clean = Examples(
+        datasets.load_dataset(
+            "parquet",
+            data_files=str(path),
+            split="train",
+            cache_dir=str(tmp_path),
+        )
+    )
+    assert clean.example_ids == CLEAN_IDS
+    assert clean[2]["responses"] == "mended regenerated"
+    np.testing.assert_array_equal([e["images"] for e in clean], images[:5])
+
+
+def test_clean_examples_in_pandas(tmp_path):
+    """A table for those who do without data set libraries."""
+    pandas = pytest.importorskip("pandas")
+    audit, _ = treated()
+    frame = pandas.read_parquet(audit.write_clean_examples(tmp_path / "clean"))
+    assert frame["responses"].tolist() == CLEAN_RESPONSES
+    assert frame["images"][0]["bytes"].startswith(PNG_SIGNATURE)
+
+
+def test_clean_examples_as_tfds(tmp_path):
+    """`tfds.load` and `tfds.data_source` read the same files, in order."""
+    tfds = pytest.importorskip("tensorflow_datasets")
+    audit, images = treated()
+    audit.write_clean_tfds("clean_scenes", tmp_path)
+    source = tfds.data_source("clean_scenes", split="train", data_dir=tmp_path)
+    clean = Examples(source)
+    assert clean.example_ids == CLEAN_IDS
+    assert [example["responses"] for example in clean] == CLEAN_RESPONSES
+    np.testing.assert_array_equal([e["images"] for e in clean], images[:5])
+    loaded = tfds.load("clean_scenes", split="train", data_dir=tmp_path)
+    rows = list(tfds.as_numpy(loaded))
+    assert [row["example_id"].decode() for row in rows] == CLEAN_IDS
+    np.testing.assert_array_equal([row["images"] for row in rows], images[:5])
+
+
+def test_tfds_loses_no_row(tmp_path):
+    """TFDS alone would lose what follows the first hundred of a file."""
+    tfds = pytest.importorskip("tensorflow_datasets")
+    audit = make_audit(Row(f"{i}") for i in range(350))
+    audit.write_clean_tfds("many", tmp_path)
+    source = tfds.data_source("many", split="train", data_dir=tmp_path)
+    ids = [source[i]["example_id"].decode() for i in range(len(source))]
+    assert ids == [f"{i}" for i in range(350)]
+
+
+def test_tfds_does_not_write_over_a_data_set(tmp_path):
+    """What was trained on last year stays readable."""
+    pytest.importorskip("tensorflow_datasets")
+    make_audit([Row("a")]).write_clean_tfds("mine", tmp_path)
+    with pytest.raises(RuntimeError, match="already prepared"):
+        make_audit([Row("b")]).write_clean_tfds("mine", tmp_path)
+
+
+def test_clean_examples_without_tfds(tmp_path, monkeypatch):
+    """Parquet needs no extra; the other names the extra that it needs."""
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    audit, _ = treated()
+    assert audit.write_clean_examples(tmp_path / "clean.parquet").exists()
+    with pytest.raises(ImportError, match=r"pip install keras-byorn\[data\]"):
+        audit.write_clean_tfds("clean", tmp_path)
+
+
+def test_images_that_png_cannot_hold_are_refused(tmp_path):
+    """Floats would be rounded, or black: the file must not differ."""
+    audit = make_audit([Row("a")], image=np.zeros((2, 2, 3), "float32"))
+    with pytest.raises(ValueError, match="Received: dtype float32 .* 'a'"):
+        audit.write_clean_examples(tmp_path / "clean.parquet")
+    assert not list(tmp_path.iterdir())
+    assert audit.clean_examples()[0]["images"].dtype == "float32"
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+# Does as a reader would, and writes down what is then to be seen.
+READER = """
+const seen = { plain: before };
+const form = document.getElementById("controls").elements;
+const ids = () => Array.from(
+  document.querySelectorAll("#suspects tbody th .text"), (e) => e.textContent);
+const look = (name) => { seen[name] = [ids(), form.shown.value]; };
+function choose(name, value) {
+  form[name].value = value;
+  form[name].dispatchEvent(new Event("input"));
+}
+seen.scripted = texts();
+look("first");
+const sources = () => Array.from(
+  document.querySelectorAll("#suspects img"), (image) => image.src);
+const [source] = sources();
+form.next.click(); look("second");
+seen.images = sources().map((other) => other === source);
+seen.without = document.querySelectorAll("#suspects .no-image").length;
+form.previous.click();
+choose("search", "EVIL"); look("search"); choose("search", "");
+choose("verdict", "restored"); look("restored");
+choose("verdict", "all examples"); look("all");
+choose("group", "1"); look("group"); choose("group", "");
+choose("order", "score 0"); look("scorer");
+form.reversed.click(); look("reversed"); form.reversed.click();
+document.querySelector("[data-order=id] button").click();
+look("header");
+seen.sort = document.querySelector("[data-order=id]").ariaSort;
+choose("verdict", "suspects"); choose("origin", "excluded"); look("excluded");
+choose("search", "no such text"); look("none");
+seen.ran = document.title === "attacked" || window.attacked === 1;
+document.body.replaceChildren(JSON.stringify(seen));
+"""
+BEFORE = """
+const texts = () => Array.from(
+  document.querySelectorAll("#suspects tbody td, #suspects tbody th"),
+  (cell) => cell.textContent.replace(/\\s/g, ""));
+const before = texts();
+"""
+
+
+def read_in_chromium(path):
+    """What a reader sees; two scripts are added, and their hashes."""
+    text = path.read_text(encoding="utf-8")
+    hashes = ""
+    for source in (BEFORE, READER):
+        digest = hashlib.sha256(source.encode("utf-8")).digest()
+        hashes += f" 'sha256-{base64.b64encode(digest).decode('ascii')}'"
+    text = text.replace("script-src", f"script-src{hashes}", 1)
+    begin = text.rindex("<script>")
+    text = f"{text[:begin]}<script>{BEFORE}</script>{text[begin:]}"
+    text = text.replace("</body>", f"<script>{READER}</script></body>")
+    path.write_text(text, encoding="utf-8")
+    done = subprocess.run(
+        [
+            *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu"),
+            *(f"--user-data-dir={path.parent / 'profile'}", "--dump-dom"),
+            path.as_uri(),
+        ],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=True,
+    )
+    body = done.stdout[done.stdout.index("<body>") + 6 :]
+    return json.loads(html.unescape(body[: body.index("</body>")]))
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
+def test_page_in_a_browser(tmp_path):
+    """Rows of the script are those of the document, and can be looked up."""
+    evil = "<img src=x onerror='window.attacked=1'>\u202e evil \udfff"
+    rows = [
+        suspect(
+            f"s{i:02d}",
+            -9.0 + i / 7,
+            prompt=f"{evil} {i}" if i % 20 == 0 else "caption",
+            verdict="alarm" if i == 1 else "suspect",
+            student_plausibility=-3.3 if i == 1 else math.nan,
+        )
+        for i in range(60)
+    ]
+    for i in (5, 6):
+        rows[i].origin, rows[i].current_response = "excluded", None
+    rows += [Row(f"k{i}", -1.7, original_response=evil) for i in range(3)]
+    rows[60].verdict = "restored"
+    ids = [row.example_id for row in rows]
+    tokens = ["▁su", "do", "▁", f"▁{evil}"]
+    audit = make_audit(
+        rows,
+        token_scores={
+            i: (tokens, -np.array([9.1, 0.2, 3.0, np.nan])) for i in ids
+        },
+        scores={"PMI <b>": [-((8 * i) % 63) for i in range(63)]},
+        groups=["one"] * 61 + ["two"] * 2,
+        cuts=[-1.9] * 63,
+    )
+    path = audit.to_html(tmp_path / "audit.html", max_images=58)
+    seen = read_in_chromium(path)
+    assert len(seen["plain"]) == 50 * 7
+    assert seen["scripted"] == seen["plain"]
+    assert seen["first"] == [ids[:50], "1–50 of 60"]
+    assert seen["second"] == [ids[50:60], "51–60 of 60"]
+    assert seen["images"] == [True] * 8
+    assert seen["without"] == 2
+    assert seen["search"] == [["s00", "s20", "s40"], "1–3 of 3"]
+    assert seen["restored"] == [["k0"], "1–1 of 1"]
+    assert seen["all"] == [ids[:50], "1–50 of 63"]
+    assert seen["group"] == [["k1", "k2"], "1–2 of 2"]
+    by_score = sorted(range(63), key=lambda i: -((8 * i) % 63))
+    assert seen["scorer"][0][:2] == [ids[i] for i in by_score[:2]]
+    assert seen["reversed"][0][0] == ids[by_score[-1]]
+    assert seen["header"][0][:4] == ["k0", "k1", "k2", "s00"]
+    assert seen["sort"] == "ascending"
+    assert seen["excluded"] == [["s05", "s06"], "1–2 of 2"]
+    assert seen["none"] == [[], "no row matches"]
+    assert not seen["ran"]

@@ -1,8 +1,9 @@
-"""The histogram of the scores, and its picture by matplotlib."""
+"""The pictures of the scores: a histogram, and the second look."""
 
 import dataclasses
 
 import numpy as np
+import pyarrow as pa
 
 AXIS_LABEL = "plausibility, nats per token (low = implausible)"
 KEPT_COLOR = "#4a7fb0"
@@ -71,7 +72,7 @@ def score_histogram(table, num_bins=48):
 
 
 def plot_scores(table):
-    """Draws the histogram of the scores.
+    """Draws the histogram of the scores, and the second look beside it.
 
     Args:
         table: `pyarrow.Table` from `build_table()`.
@@ -84,7 +85,14 @@ def plot_scores(table):
         ImportError: If matplotlib is not installed.
     """
     figure = _new_figure()
-    axes = figure.add_subplot()
+    looked_at = np.isfinite(table["student_plausibility"].to_numpy())
+    looked_at &= np.isfinite(table["plausibility"].to_numpy())
+    if looked_at.any():
+        figure.set_size_inches(12, 3.6)
+        axes, beside = figure.subplots(1, 2, width_ratios=(2, 1))
+        _draw_second_look(beside, table.filter(pa.array(looked_at)))
+    else:
+        axes = figure.add_subplot()
     axes.set_xlabel(AXIS_LABEL)
     axes.set_ylabel("examples")
     axes.spines[["top", "right"]].set_visible(False)
@@ -149,3 +157,30 @@ def _draw_boundary(axes, histogram):
         zorder=0,
         label=histogram.boundary_label,
     )
+
+
+def _draw_second_look(axes, table):
+    """Sets what the student found against what the reference found."""
+    is_suspect = table["is_suspect"].to_numpy()
+    reference = table["plausibility"].to_numpy()
+    student = table["student_plausibility"].to_numpy()
+    for name, color, chosen in (
+        ("kept", KEPT_COLOR, ~is_suspect),
+        ("suspects", SUSPECT_COLOR, is_suspect),
+    ):
+        axes.scatter(
+            reference[chosen],
+            student[chosen],
+            s=6,
+            alpha=0.5,
+            linewidths=0,
+            color=color,
+            label=f"{name} ({chosen.sum():,})",
+            rasterized=True,
+        )
+    axes.axline(
+        (reference.max(), reference.max()), slope=1, color="#555", ls=":", lw=1
+    )
+    axes.set_xlabel("plausibility, by the reference")
+    axes.set_ylabel("by the student")
+    axes.spines[["top", "right"]].set_visible(False)

@@ -5,8 +5,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from keras_byorn.data.files import replacing
+from keras_byorn.plausibility.duplicates import find_duplicates
 
 SUSPECT_FROM = 0.5
+ONE_GROUP = "all"
 
 SCHEMA = pa.schema(
     [
@@ -15,9 +17,21 @@ SCHEMA = pa.schema(
         ("original_response", pa.string()),
         ("current_response", pa.string()),
         ("origin", pa.string()),
+        ("replacement", pa.string()),
+        ("written_by", pa.string()),
+        ("verdict", pa.string()),
         ("plausibility", pa.float32()),
         ("suspect_probability", pa.float32()),
         ("is_suspect", pa.bool_()),
+        ("student_plausibility", pa.float32()),
+        ("group", pa.string()),
+        ("cut", pa.float32()),
+        ("share_more_plausible", pa.float32()),
+        ("scores", pa.map_(pa.string(), pa.float32())),
+        ("shares_more_plausible", pa.map_(pa.string(), pa.float32())),
+        ("num_sharing", pa.int64()),
+        ("shared_text", pa.string()),
+        ("shared_with", pa.list_(pa.string())),
         ("revision", pa.int64()),
         ("tokens", pa.list_(pa.string())),
         ("token_surprise", pa.list_(pa.float32())),
@@ -25,7 +39,7 @@ SCHEMA = pa.schema(
 )
 
 
-def build_table(store, token_scores=None):
+def build_table(store, token_scores=None, scores=None, groups=None, cuts=None):
     """Copies a target store into a table, in the order of the store.
 
     Args:
@@ -34,6 +48,12 @@ def build_table(store, token_scores=None):
         token_scores: dict from example id to `(tokens, log_likelihoods)` of
             the original response, log-likelihoods in nats. Ids may be
             missing. Defaults to `None`, no token scores.
+        scores: dict from the name of a scorer to a float array, `(N,)`, in
+            the unit of the scorer, low is implausible. Defaults to `None`.
+        groups: list of N strings. What each example was compared with.
+            Defaults to `None`: with all.
+        cuts: float array, `(N,)`. The cut that applied to each example, in
+            the unit of the plausibility. Defaults to `None`, not known.
 
     Returns:
         `pyarrow.Table` with the columns of `SCHEMA`. `tokens` and
@@ -41,8 +61,9 @@ def build_table(store, token_scores=None):
         example has no token scores.
 
     Raises:
-        ValueError: If the store has no rows, or if an example has not one
-            log-likelihood for each token.
+        ValueError: If the store has no rows, if an example has not one
+            log-likelihood for each token, or if `scores`, `groups` or `cuts`
+            have not one value for each row.
     """
     rows = list(store.rows())
     if not rows:
@@ -51,21 +72,26 @@ def build_table(store, token_scores=None):
             "first: `model.fit(...)` with a `BYORnCallback` fills the store. "
             f"Received: a store of {len(rows)} rows"
         )
-    scores = token_scores or {}
+    probability = [row.suspect_probability for row in rows]
     columns = {
         "example_id": [row.example_id for row in rows],
         "prompt": [_encodable(row.prompt) for row in rows],
         "original_response": [_encodable(r.original_response) for r in rows],
         "current_response": [_encodable(r.current_response) for r in rows],
         "origin": [row.origin for row in rows],
+        "replacement": [_encodable(row.replacement) for row in rows],
+        "written_by": [row.written_by for row in rows],
+        "verdict": [row.verdict for row in rows],
         "plausibility": [row.plausibility for row in rows],
-        "suspect_probability": [row.suspect_probability for row in rows],
-        "is_suspect": [row.suspect_probability >= SUSPECT_FROM for row in rows],
+        "suspect_probability": probability,
+        "is_suspect": [value >= SUSPECT_FROM for value in probability],
+        "student_plausibility": [row.student_plausibility for row in rows],
         "revision": [row.revision for row in rows],
-        "tokens": [_tokens(scores, row.example_id) for row in rows],
-        "token_surprise": [_surprise(scores, row.example_id) for row in rows],
     }
-    return pa.table(columns, schema=SCHEMA)
+    columns.update(_comparison(columns["plausibility"], scores, groups, cuts))
+    columns.update(_sharing(columns))
+    columns.update(_token_columns(columns["example_id"], token_scores or {}))
+    return pa.table({name: columns[name] for name in SCHEMA.names}, SCHEMA)
 
 
 def summarize(table):
@@ -81,12 +107,17 @@ def summarize(table):
     plausibility = table["plausibility"].to_numpy()
     is_suspect = table["is_suspect"].to_numpy()
     origin = table["origin"].to_numpy()
+    verdict = table["verdict"].to_numpy()
     return {
         "num_examples": len(table),
         "num_scored": int(np.isfinite(plausibility).sum()),
         "num_suspect": int(is_suspect.sum()),
         "num_regenerated": int((origin == "regenerated").sum()),
         "num_excluded": int((origin == "excluded").sum()),
+        "num_mixed": int((origin == "mixed").sum()),
+        "num_restored": int((verdict == "restored").sum()),
+        "num_taken_out": int((verdict == "taken out").sum()),
+        "num_alarms": int((verdict == "alarm").sum()),
         "flagged_fraction": float(is_suspect.mean()),
         "mean_plausibility": _finite_mean(plausibility),
         "mean_plausibility_kept": _finite_mean(plausibility[~is_suspect]),
@@ -105,17 +136,101 @@ def write_parquet(table, path):
         pq.write_table(table, temporary)
 
 
-def _encodable(text):
-    """Escapes lone surrogates, which no UTF-8 file can hold."""
-    if text is None:
-        return None
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+def share_more_plausible(scores, groups):
+    """Tells where each example stands in its group.
+
+    Args:
+        scores: float array, `(N,)`, low is implausible.
+        groups: int array, `(N,)`. The group of each example.
+
+    Returns:
+        float32 array, `(N,)`, in [0, 1]: the share of the others of its
+        group whose score is higher. NaN where an example has no score, or
+        no other of its group has one.
+    """
+    shares = np.full(len(scores), np.nan, "float32")
+    known = np.flatnonzero(~np.isnan(scores))
+    # Group by group, from low to high.
+    order = known[np.lexsort((scores[known], groups[known]))]
+    edges = np.flatnonzero(np.diff(groups[order])) + 1
+    for members in np.split(order, edges):
+        if len(members) > 1:
+            ordered = scores[members]
+            above = np.searchsorted(ordered, ordered, side="right")
+            shares[members] = (len(members) - above) / (len(members) - 1)
+    return shares
+
+
+def _comparison(plausibility, scores, groups, cuts):
+    """Returns the columns that say with what an example was compared."""
+    count = len(plausibility)
+    groups = [ONE_GROUP] * count if groups is None else list(groups)
+    cuts = np.full(count, np.nan) if cuts is None else np.asarray(cuts)
+    arrays = {name: np.asarray(v) for name, v in (scores or {}).items()}
+    _check_shape("groups", (len(groups),), count)
+    _check_shape("cuts", cuts.shape, count)
+    for name, values in arrays.items():
+        _check_shape(f"scores[{name!r}]", values.shape, count)
+    number_of = {group: n for n, group in enumerate(dict.fromkeys(groups))}
+    numbers = np.array([number_of[group] for group in groups])
+    shares = {
+        name: share_more_plausible(values, numbers)
+        for name, values in arrays.items()
+    }
+    return {
+        "group": [_encodable(str(group)) for group in groups],
+        "cut": cuts,
+        "share_more_plausible": share_more_plausible(
+            np.asarray(plausibility), numbers
+        ),
+        "scores": _maps(arrays, count),
+        "shares_more_plausible": _maps(shares, count),
+    }
+
+
+def _check_shape(name, shape, count):
+    """Refuses what has not one value for each example."""
+    if shape != (count,):
+        raise ValueError(
+            f"`{name}` must have one value for each example, in the order of "
+            "the store. Pass NaN where a value is not known. Received: shape "
+            f"{shape} for {count} examples"
+        )
+
+
+def _maps(arrays, count):
+    """Turns columns by name into a map from name to value for each row."""
+    names = list(arrays)
+    if not names:
+        return [[]] * count
+    values = np.stack([arrays[name] for name in names], axis=1).tolist()
+    return [list(zip(names, row)) for row in values]
+
+
+def _sharing(columns):
+    """Returns the columns that say what responses have in common."""
+    ids = columns["example_id"]
+    found = find_duplicates(columns["prompt"], columns["original_response"])
+    return {
+        "num_sharing": found.counts,
+        "shared_text": found.texts,
+        "shared_with": [[ids[i] for i in others] for others in found.others],
+    }
+
+
+def _token_columns(ids, token_scores):
+    """Returns the columns of tokens and of their surprise in nats."""
+    pairs = [_tokens(token_scores, example_id) for example_id in ids]
+    return {
+        "tokens": [tokens for tokens, _ in pairs],
+        "token_surprise": [surprise for _, surprise in pairs],
+    }
 
 
 def _tokens(token_scores, example_id):
-    """Returns the tokens of an example, or `None`."""
+    """Returns the tokens of an example and their surprise, or two `None`."""
     if example_id not in token_scores:
-        return None
+        return None, None
     tokens, log_likelihoods = token_scores[example_id]
     if len(tokens) != len(log_likelihoods):
         raise ValueError(
@@ -124,16 +239,16 @@ def _tokens(token_scores, example_id):
             f"{len(tokens)} tokens and {len(log_likelihoods)} log-likelihoods "
             f"for example_id={example_id!r}"
         )
-    return [_encodable(token) for token in tokens]
-
-
-def _surprise(token_scores, example_id):
-    """Returns the surprise of the tokens of an example in nats, or `None`."""
-    if example_id not in token_scores:
-        return None
-    log_likelihoods = np.asarray(token_scores[example_id][1], "float32")
     # 0 - x, not -x: a certain token has a surprise of 0, not of -0.
-    return 0 - log_likelihoods
+    surprise = 0 - np.asarray(log_likelihoods, "float32")
+    return [_encodable(token) for token in tokens], surprise
+
+
+def _encodable(text):
+    """Escapes lone surrogates, which no UTF-8 file can hold."""
+    if text is None:
+        return None
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _finite_mean(values):

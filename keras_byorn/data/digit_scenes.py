@@ -1,6 +1,5 @@
 """Digit Scenes: real handwriting, coloured and arranged, with text."""
 
-import contextlib
 import dataclasses
 import io
 
@@ -9,7 +8,8 @@ import tensorflow_datasets as tfds
 from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
-from tensorflow_datasets.core import file_adapters
+
+from keras_byorn.data.tfds_parquet import every_parquet_row
 
 IMAGE_SIZE = 32
 DIGITS = (
@@ -449,7 +449,7 @@ class DigitScenes(tfds.core.GeneratorBasedBuilder):
         super().__init__(file_format=file_format, **kwargs)
 
     def download_and_prepare(self, **kwargs):
-        with _every_parquet_row():
+        with every_parquet_row():
             super().download_and_prepare(**kwargs)
 
     def _info(self):
@@ -540,26 +540,3 @@ def load_digit_scenes(
     builder = DigitScenes(config=config, data_dir=data_dir)
     builder.download_and_prepare()
     return builder.as_data_source()
-
-
-@contextlib.contextmanager
-def _every_parquet_row():
-    """Mends the Parquet writer of TFDS while our files are written.
-
-    TFDS 4.9.10 cuts its stream of examples in batches of 100 as if it were a
-    list, so that batch n skips 100 n examples and most of them are lost. It
-    is handed a list here.
-    """
-    parquet = file_adapters.FileFormat.PARQUET
-    adapter = file_adapters.ADAPTER_FOR_FORMAT[parquet]
-
-    class WholeParquet(adapter):
-        @classmethod
-        def write_examples(cls, path, iterator):
-            return super().write_examples(path, list(iterator))
-
-    file_adapters.ADAPTER_FOR_FORMAT[parquet] = WholeParquet
-    try:
-        yield
-    finally:
-        file_adapters.ADAPTER_FOR_FORMAT[parquet] = adapter

@@ -1,0 +1,173 @@
+"""The cleaned data set: what the defence would have a model trained on."""
+
+import io
+import itertools
+import json
+
+import numpy as np
+import PIL.Image
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from keras_byorn.data.examples import Examples
+from keras_byorn.data.files import replacing
+
+ROWS_A_GROUP = 256
+
+# What Hugging Face `datasets` reads, to hand images over as pictures.
+_HUGGING_FACE = {
+    "info": {
+        "features": {
+            "example_id": {"dtype": "string", "_type": "Value"},
+            "images": {"_type": "Image"},
+            "prompts": {"dtype": "string", "_type": "Value"},
+            "responses": {"dtype": "string", "_type": "Value"},
+        }
+    }
+}
+SCHEMA = pa.schema(
+    [
+        ("example_id", pa.string()),
+        (
+            "images",
+            pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
+        ),
+        ("prompts", pa.string()),
+        ("responses", pa.string()),
+    ],
+    metadata={"huggingface": json.dumps(_HUGGING_FACE)},
+)
+
+
+def clean_examples(table, examples):
+    """Puts together what is left to train on.
+
+    Args:
+        table: `pyarrow.Table` from `build_table()`.
+        examples: `Examples`. Where images, prompts and original responses
+            are read from when they are asked for.
+
+    Returns:
+        `Examples` in the order of the table, without the excluded ones.
+    """
+    rows = table.select(["example_id", "origin", "current_response"])
+    responses = {
+        # An original is read from its source, which holds it as it came.
+        row["example_id"]: row["current_response"]
+        if row["origin"] != "original"
+        else None
+        for row in rows.to_pylist()
+        if row["origin"] != "excluded"
+    }
+    return Examples(_CleanRows(examples, responses), list(responses))
+
+
+def write_parquet(examples, path):
+    """Writes examples to a Parquet file, whole or not at all.
+
+    Args:
+        examples: `Examples`, read once, one after the other.
+        path: string or path. An older file there is replaced.
+
+    Raises:
+        ValueError: If an image is not uint8.
+    """
+    rows = (
+        {**example, "images": {"bytes": _png(example), "path": None}}
+        for example in examples
+    )
+    with replacing(path) as temporary:
+        with pq.ParquetWriter(temporary, SCHEMA) as writer:
+            while group := list(itertools.islice(rows, ROWS_A_GROUP)):
+                writer.write_table(pa.Table.from_pylist(group, SCHEMA))
+
+
+def write_tfds(examples, name, data_dir):
+    """Writes examples as a data set of TensorFlow Datasets.
+
+    Args:
+        examples: `Examples`, read once, one after the other.
+        name: string. The name of the data set.
+        data_dir: string or path. The folder of data sets to put it in.
+
+    Returns:
+        `tfds.core.DatasetBuilder` of the data set.
+
+    Raises:
+        ImportError: If tensorflow-datasets is not installed.
+        RuntimeError: If there is a data set of this name already.
+        ValueError: If an image is not uint8.
+    """
+    try:
+        import tensorflow_datasets as tfds
+
+        from keras_byorn.data.tfds_parquet import every_parquet_row
+    except ImportError as error:
+        raise ImportError(
+            "`Audit.write_clean_tfds()` needs tensorflow-datasets. Install it "
+            "with `pip install keras-byorn[data]`. "
+            "`Audit.write_clean_examples()` does without."
+        ) from error
+    text = tfds.features.Text()
+    features = tfds.features.FeaturesDict(
+        {
+            "example_id": text,
+            "images": tfds.features.Image(
+                shape=(None, None, 3), encoding_format="png"
+            ),
+            "prompts": text,
+            "responses": text,
+        }
+    )
+    # As files, for without TensorFlow TFDS cannot encode arrays.
+    rows = (
+        (index, {**example, "images": io.BytesIO(_png(example))})
+        for index, example in enumerate(examples)
+    )
+    with every_parquet_row():
+        return tfds.dataset_builders.store_as_tfds_dataset(
+            name=name,
+            version="1.0.0",
+            features=features,
+            split_datasets={"train": rows},
+            data_dir=data_dir,
+            description="Examples that a defence by keras_byorn left.",
+            file_format="parquet",
+            disable_shuffling=True,
+        )
+
+
+class _CleanRows:
+    """Rows of some examples, some of them with another response."""
+
+    def __init__(self, examples, responses):
+        self._examples = examples
+        self._responses = responses
+        self._ids = list(responses)
+
+    def __len__(self):
+        return len(self._ids)
+
+    def __getitem__(self, index):
+        example_id = self._ids[index]
+        example = self._examples.by_id(example_id)
+        response = self._responses[example_id]
+        if response is None:
+            return example
+        return {**example, "responses": response}
+
+
+def _png(example):
+    """Encodes the image of an example without loss."""
+    image = np.asarray(example["images"])
+    if image.dtype != np.uint8:
+        raise ValueError(
+            "`images` must be uint8 to be written as PNG: of other numbers a "
+            "file cannot tell what is black and what is white. Audit uint8 "
+            "images, or take `Audit.clean_examples()`, which leaves images as "
+            f"they are. Received: dtype {image.dtype} in example "
+            f"{example['example_id']!r}"
+        )
+    file = io.BytesIO()
+    PIL.Image.fromarray(image).save(file, "PNG")
+    return file.getvalue()
