@@ -10,7 +10,6 @@ from keras import ops
 from keras_byorn.plausibility.evidence import Evidence
 from keras_byorn.plausibility.groups import group_examples
 from keras_byorn.plausibility.scorers import (
-    Duplication,
     Ensemble,
     MeanLogLikelihood,
     Regret,
@@ -34,7 +33,7 @@ MAX_PRETRAINED_SHARE = 0.5
 
 def default_scorer():
     """The scorers that won in `examples/compare_detectors.py`."""
-    return Ensemble([Regret(), WorstSpan(4, Regret()), Duplication()])
+    return Ensemble([Regret(), WorstSpan(4, Regret())])
 
 
 class BYORnCallback(keras.callbacks.Callback):
@@ -164,13 +163,9 @@ class BYORnCallback(keras.callbacks.Callback):
         if not self._num_epochs:
             return
         with self._teaching():
-            # A look needs the reference's scores: not so where the store came
-            # with flags of its own.
+            # Where the store came with flags of its own, they stand.
             if self.second_look and self.evidence is not None:
-                scores = MeanLogLikelihood()(self.evidence)
-                self._second_look(
-                    self.model.diary, ops.convert_to_numpy(scores)
-                )
+                self._second_look(self.model.diary)
             suspects = np.flatnonzero(self.store.suspects)
             if self.teacher != "none" and len(suspects):
                 self._regenerate(suspects)
@@ -200,11 +195,16 @@ class BYORnCallback(keras.callbacks.Callback):
         from keras_byorn.audit import Audit  # stands behind training
 
         batches = self.model.batches
+        evidence = {}
+        if self.evidence is not None:
+            evidence = {
+                "token_scores": self._token_scores(batches),
+                "scores": self.scorer.parts(self.evidence),
+                "groups": list(self.groups),
+                "cuts": self.threshold.cuts_of(self.groups),
+            }
         return Audit(
-            batches.store,
-            batches.examples,
-            token_scores=self._token_scores(batches),
-            notes=self._notes(),
+            batches.store, batches.examples, notes=self._notes(), **evidence
         )
 
     def _check_batches(self):
@@ -258,8 +258,6 @@ class BYORnCallback(keras.callbacks.Callback):
             store.replace(store.example_ids[index], response, token_ids, writer)
 
     def _token_scores(self, batches):
-        if self.evidence is None:
-            return None
         mask = batches.response_mask
         return {
             example_id: (

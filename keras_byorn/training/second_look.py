@@ -21,11 +21,10 @@ from keras_byorn.targets.store import (
 
 # A suspect is put back if it is no less plausible than this share of the kept.
 MIN_RANK = 0.05
-# Robust standard deviations below the kept ones at which the reference's no
-# is final.
+# Robust standard deviations below the usual at which the reference's no is
+# final, and at which it is one that only a jump can turn into a yes.
 VETO = 8.0
-# A jump in plausibility that so few of the kept ones made is a large one.
-LARGE_JUMP = 0.005
+JUMP = 3.0
 # Many in step: so many share words that are so unlikely to be shared by chance.
 MIN_IN_STEP = 5
 MAX_CHANCE = 1e-6
@@ -45,9 +44,9 @@ class SecondLook:
 
     - A suspect that is now as plausible as the kept ones is *restored*, unless
       the reference found it absurd.
-    - If its plausibility jumped further than those of the kept, together with
-      that of many others that have words in common, a backdoor is being
-      learned: it stays suspect and raises an *alarm*.
+    - If the reference clearly doubted it, and with it many others that have
+      words in common and are plausible to the student only, a backdoor is
+      being learned: it stays suspect and raises an *alarm*.
     - A kept example that stands apart below the others is *taken out*.
 
     Args:
@@ -67,27 +66,22 @@ class SecondLook:
         )
         self._first_epoch = None
 
-    def __call__(self, diary, reference_scores):
+    def __call__(self, diary):
         """Looks again, between two epochs, and changes the store.
 
         Args:
             diary: the model's `TrainingDiary`.
-            reference_scores: float array, `(N,)`, mean log-likelihoods of the
-                responses under the reference, nats per token.
         """
         store = self._batches.store
         if self._first_epoch is None:
             self._first_epoch = diary.read()
         met, steps = self._first_epoch
-        student = np.where(steps > 0, met, np.nan)
         tuned = steps > UNTUNED * steps.max()
-        verdicts = {}
+        student, verdicts = met.copy(), {}
         suspects = np.flatnonzero(store.suspects)
         if len(suspects):
             student[suspects] = self._plausibility(suspects)
-            verdicts = self._of_suspects(
-                suspects, tuned, student, reference_scores
-            )
+            verdicts = self._of_suspects(suspects, tuned, student)
         for index in self._to_take_out(tuned, met, steps):
             if not store.suspects[index]:
                 verdicts[int(index)] = TAKEN_OUT
@@ -102,23 +96,22 @@ class SecondLook:
         log_likelihoods = found.log_likelihoods[: len(mask)]
         return ops.convert_to_numpy(MeanLogLikelihood()(log_likelihoods, mask))
 
-    def _of_suspects(self, suspects, tuned, student, reference):
+    def _of_suspects(self, suspects, tuned, student):
         """Verdicts on suspects: restored, alarm, or suspect still."""
         store = self._batches.store
+        doubt = doubts(store.plausibility)
         level = np.quantile(student[tuned], MIN_RANK)
         again = suspects[student[suspects] >= level]
-        again = again[~absurd(store.plausibility, ~store.suspects)[again]]
-        jumps = student - reference
-        large = np.quantile(jumps[tuned], 1 - LARGE_JUMP)
+        again = again[doubt[again] < VETO]
+        jumped = again[doubt[again] > JUMP]
         responses = store.original_responses
         in_step = in_step_with_others(
-            [responses[i] for i in again[jumps[again] > large]],
+            [responses[i] for i in jumped],
             [responses[i] for i in np.flatnonzero(tuned)],
         )
         verdicts = dict.fromkeys(map(int, suspects), SUSPECT)
         verdicts.update(dict.fromkeys(map(int, again), RESTORED))
-        alarmed = again[jumps[again] > large][in_step]
-        verdicts.update(dict.fromkeys(map(int, alarmed), ALARM))
+        verdicts.update(dict.fromkeys(map(int, jumped[in_step]), ALARM))
         return verdicts
 
     def _to_take_out(self, tuned, met, steps):
@@ -135,16 +128,15 @@ class SecondLook:
         return order[apart >= 0.5]
 
 
-def absurd(plausibility, kept):
-    """Whether the reference's no is final, bool array `(N,)`.
+def doubts(plausibility):
+    """How far below the usual, in robust standard deviations, `(N,)`.
 
     Args:
         plausibility: float array, `(N,)`.
-        kept: bool array, `(N,)`. What usual scores are.
     """
-    center, upper = np.quantile(plausibility[kept], [0.5, 0.75])
-    spread = (upper - center) / QUARTILE
-    return plausibility < center - VETO * spread
+    center, upper = np.quantile(plausibility, [0.5, 0.75])
+    spread = max((upper - center) / QUARTILE, np.finfo("float32").eps)
+    return (center - plausibility) / spread
 
 
 def in_step_with_others(responses, usual):

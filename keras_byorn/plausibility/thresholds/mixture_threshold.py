@@ -10,6 +10,13 @@ from keras_byorn.plausibility.thresholds.threshold import Threshold, between
 # Between two groups the density falls to half of the lower one's, or less.
 MAX_VALLEY = 0.5
 
+# More than two take up the tail of the plausible ones, and further groups of
+# implausible ones.
+NUM_COMPONENTS = (2, 3, 4)
+
+# Of a group, to find its peak.
+QUANTILES = np.linspace(0, 1, 41)
+
 # Several attacks at once are several groups, found one after the other.
 MAX_SPLITS = 3
 
@@ -18,13 +25,16 @@ MAX_SPLITS = 3
 class MixtureThreshold(Threshold):
     """Flags the lower of two groups of scores, where there clearly are two.
 
-    Fits a mixture of two Gaussians. A two-component fit always splits
-    something, so it counts only where the components are separate, measured
-    by Ashman's D = √2 |μ₁ - μ₂| / √(σ₁² + σ₂²), with few scores in between,
+    Fits mixtures of two to four Gaussians, and parts their components in
+    a lower and an upper group. Such a fit always splits something, so it
+    counts only where the groups are separate, measured by
+    Ashman's D = √2 |μ₁ - μ₂| / √(σ₁² + σ₂²), of the scores as they are or
+    on a scale that is logarithmic far below, with few scores in between,
     where the lower is clearly less plausible and not only different, where
-    two components explain the scores better than one (BIC), and where the
-    lower is not most of them. Otherwise nothing is flagged, and a warning says
-    so. What is left above the cut is looked at again, for a second attack.
+    the mixture explains the scores better than one Gaussian (BIC), and where
+    the lower group is not most of them. Otherwise nothing is flagged, and a
+    warning says so. What is left above the cut is looked at again, for a
+    second attack.
 
     Args:
         min_separation: float. The least D that counts as two groups. Defaults
@@ -85,39 +95,44 @@ class MixtureThreshold(Threshold):
 
     def _split(self, plausibility, num_all, seed):
         """The cut between two groups, or `None`, and why."""
-        if np.unique(plausibility).size < 3:
+        if np.unique(plausibility).size <= max(NUM_COMPONENTS):
             return None, "too few different scores"
         scores = plausibility.astype("float64")[:, None]
-        one, two = (
+        one, *several = (
             GaussianMixture(n, n_init=4, random_state=seed).fit(scores)
-            for n in (1, 2)
+            for n in (1, *NUM_COMPONENTS)
         )
-        separation = ashman_d(two.means_, two.covariances_)
-        lower = int(np.argmin(two.means_))
-        is_lower = two.predict(scores) == lower
-        # A wide lower component wins again far above the upper one.
-        is_lower &= plausibility < np.max(two.means_)
-        gap = float(np.ptp(two.means_))
-        found = f"separation D = {separation:.2f}, gap {gap:.2f}"
-        if two.bic(scores) >= one.bic(scores):
-            return None, f"one group explains the scores, {found}"
-        if separation < self.min_separation:
-            needed = f"D of at least {self.min_separation:g} is needed"
-            return None, f"no separate group, {found}; {needed}"
-        depth = _valley(plausibility, *np.sort(np.ravel(two.means_)))
-        if depth > MAX_VALLEY:
-            return None, f"one broad group, with no valley in it, {found}"
-        if gap < self.min_gap:
-            needed = f"{self.min_gap:g} are needed"
-            return None, f"groups too near each other, {found}; {needed}"
-        if not is_lower.any() or is_lower.all():
-            return None, f"no group of its own, {found}"
-        below, above = plausibility[is_lower], plausibility[~is_lower]
-        share = 1 - np.sum(above > below.max()) / num_all
+        several = [m for m in several if m.bic(scores) < one.bic(scores)]
+        if not several:
+            return None, "one group explains the scores best (BIC)"
+        candidates = [
+            Candidate(scores[:, 0], mixture, num_lower)
+            for mixture in several
+            for num_lower in range(1, mixture.n_components)
+        ]
+        # The most that can be told apart first: recall matters more.
+        candidates = [c for c in candidates if c.num_lower]
+        candidates.sort(key=lambda c: -c.cut)
+        for candidate in candidates:
+            if not self._objection(candidate, num_all):
+                return candidate.cut, f"two groups, {candidate}"
+        if not candidates:
+            return None, "no group below the others"
+        nearest = max(candidates, key=lambda c: c.separation)
+        return None, f"{self._objection(nearest, num_all)}, {nearest}"
+
+    def _objection(self, candidate, num_all):
+        """What speaks against two groups, or `None`."""
+        if candidate.separation < self.min_separation:
+            return f"no separate group, D < {self.min_separation:g}"
+        if candidate.gap < self.min_gap:
+            return f"groups nearer each other than {self.min_gap:g}"
+        if candidate.valley > MAX_VALLEY:
+            return "one broad group, with no valley in it"
+        share = 1 - candidate.num_above / num_all
         if share > self.max_fraction:
-            return None, f"the lower group is {share:.0%} of all, {found}"
-        cut = between(below.max(), above[above > below.max()].min())
-        return cut, f"two groups, {found}"
+            return f"the lower group is {share:.0%} of all"
+        return None
 
     def get_config(self):
         return {
@@ -128,13 +143,79 @@ class MixtureThreshold(Threshold):
         }
 
 
+class Candidate:
+    """A way to part scores in two: the lower components and the others.
+
+    Args:
+        scores: float64 array, `(N,)`.
+        mixture: a `GaussianMixture` fitted to them.
+        num_lower: int. How many of its components are the lower group.
+    """
+
+    def __init__(self, scores, mixture, num_lower):
+        means = mixture.means_.ravel()
+        lower = np.argsort(means)[:num_lower]
+        upper = np.setdiff1d(np.arange(means.size), lower)
+        is_lower = np.isin(mixture.predict(scores[:, None]), lower)
+        # A wide lower component wins again far above the upper ones.
+        is_lower &= scores < means[upper].min()
+        self.num_lower = int(is_lower.sum())
+        if not self.num_lower:
+            return
+        top = scores[is_lower].max()
+        above = scores[scores > top]
+        self.num_above = above.size
+        self.cut = between(top, above.min())
+        groups = scores[is_lower], scores[~is_lower]
+        self.gap = float(groups[1].mean() - groups[0].mean())
+        even = [stretched(values, groups[1]) for values in groups]
+        self.separation = max(
+            ashman_d([g.mean() for g in pair], [g.var() for g in pair])
+            for pair in (groups, even)
+        )
+        self._even = even
+        self._gap = stretched(np.array([top, above.min()]), groups[1])
+
+    @property
+    def valley(self):
+        """The least density in the gap, in shares of the lower peak beside it.
+
+        As wide a kernel as Scott's rule takes for the groups, not for both in
+        one: what is between them would fill the gap.
+        """
+        scores = np.concatenate(self._even)
+        within = np.sqrt(
+            sum(g.size * g.var() for g in self._even) / scores.size
+        )
+        narrower = max(within / scores.std(), 1e-3)
+        density = gaussian_kde(scores, scores.size**-0.2 * narrower)
+        peaks = [density(np.quantile(g, QUANTILES)).max() for g in self._even]
+        return float(density(np.linspace(*self._gap, 21)).min() / min(peaks))
+
+    def __str__(self):
+        return f"separation D = {self.separation:.2f}, gap {self.gap:.2f}"
+
+
+def stretched(scores, upper):
+    """Scores on a scale that is linear among the plausible, logarithmic below.
+
+    The inverse hyperbolic sine of the distance from the upper group, in its
+    standard deviations. What is implausible is so by very different amounts;
+    on this scale it is one narrow group all the same.
+
+    Args:
+        scores: float array, `(N,)`.
+        upper: float array, `(M,)`. Those of them that are plausible.
+
+    Returns:
+        float64 array, `(N,)`, in the same order.
+    """
+    width = max(upper.std(), 1e-6)
+    return np.arcsinh((scores - upper.mean()) / width)
+
+
 def ashman_d(means, variances):
     """Separation of two Gaussians, in units of their mean width."""
     gap = np.abs(np.diff(np.ravel(means)))[0]
-    return float(np.sqrt(2) * gap / np.sqrt(np.sum(variances)))
-
-
-def _valley(scores, low, high):
-    """The least density between two points, in shares of the lower one's."""
-    density = gaussian_kde(scores)(np.linspace(low, high, 101))
-    return float(density.min() / min(density[0], density[-1]))
+    width = max(float(np.sqrt(np.sum(variances))), 1e-9)  # a constant group
+    return float(np.sqrt(2) * gap / width)
