@@ -100,33 +100,57 @@ def parse_arguments():
 
 
 def read_results():
-    if not RESULTS.exists():
-        return []
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()]
+    """One result for each case and seed, of all that was run for it."""
+    results = {}
+    if RESULTS.exists():
+        for line in RESULTS.read_text().splitlines():
+            new = json.loads(line)
+            known = results.setdefault((new["case"], new["seed"]), new)
+            for kind in ("detectors", "defenses"):
+                known[kind].update(new[kind])
+    return list(results.values())
 
 
 def run_missing(args):
     """Each case and seed in a process of its own, on a core of its own."""
-    done = {(r["case"], r["seed"]) for r in read_results()}
-    missing = [
-        (case, seed)
-        for seed in args.seeds.split(",")
-        for case in args.cases.split(";")
-        if (case, int(seed)) not in done
-        and (args.long_preset or not is_long(case))
-    ]
+    known = {(r["case"], r["seed"]): r for r in read_results()}
+    jobs = []
+    for seed in args.seeds.split(","):
+        for case in args.cases.split(";"):
+            result = known.get((case, int(seed)))
+            job = missing_arguments(case, seed, result, args)
+            if job and (args.long_preset or not is_long(case)):
+                jobs.append(["--job", case, seed, *job])
     cores = queue.Queue()
     for core in sorted(os.sched_getaffinity(0))[: args.jobs]:
         cores.put(core)
     with concurrent.futures.ThreadPoolExecutor(cores.qsize()) as pool:
-        for future in [pool.submit(spawn, *job, cores) for job in missing]:
+        for future in [pool.submit(spawn, job, cores) for job in jobs]:
             future.result()
 
 
-def spawn(case, seed, cores):
+def missing_arguments(case, seed, result, args):
+    """What is to run yet of a case and seed, as arguments; none if nothing."""
+    result = result or {"detectors": {}, "defenses": {}}
+    defenses = [
+        name
+        for name in args.defenses.split(",")
+        if name not in result["defenses"]
+        and not is_long(case)  # of these only the detection is asked
+        and not (name == "clean_only" and case.startswith("clean"))
+    ]
+    compare = is_long(case) or seed in args.detector_seeds.split(",")
+    compare &= not result["detectors"]
+    if not defenses and not compare:
+        return []
+    seeds = seed if compare else "none"
+    return ["--defenses", ",".join(defenses), "--detector-seeds", seeds]
+
+
+def spawn(job, cores):
     core = cores.get()
     process = subprocess.run(
-        [sys.executable, *sys.argv, "--job", case, seed],
+        [sys.executable, *sys.argv, *job],
         capture_output=True,
         text=True,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
@@ -134,7 +158,7 @@ def spawn(case, seed, cores):
     )
     cores.put(core)
     if process.returncode:
-        print(case, seed, "failed:", process.stderr[-2000:], flush=True)
+        print(*job, "failed:", process.stderr[-2000:], flush=True)
         return
     line = process.stdout.splitlines()[-1]
     with RESULTS.open("a") as file:
@@ -168,13 +192,9 @@ def run_job(case, seed, args):
             "detectors": {},
             "defenses": {},
         }
-        if seed in args.detector_seeds.split(",") or is_long(case):
+        if seed in args.detector_seeds.split(","):
             result["detectors"] = compare(train, poisoned_ids, options)
-        # Of long scenes only the detection is asked; the rest is as above.
-        names = [] if is_long(case) else args.defenses.split(",")
-        if not poisoned_ids:
-            names = [name for name in names if name != "clean_only"]
-        for name in names:
+        for name in filter(None, args.defenses.split(",")):
             figures, _ = demo.run_defence(
                 name, train, test, chosen, poisoned_ids, options
             )
@@ -214,7 +234,6 @@ def compare(train, poisoned_ids, options):
 
 def make_scorers():
     from keras_byorn.plausibility import scorers, views
-
     from keras_byorn.training.callback import default_scorer
 
     singles = [

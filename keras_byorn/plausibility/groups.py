@@ -3,7 +3,8 @@
 A "yes" is less plausible than a caption, and no less honest: scores are
 compared among like examples. But a group of one's own is also what an attacker
 would wish for, so that his responses are compared with each other only. Hence
-a group is judged by itself only where it earns it; see `group_examples`.
+a kind of prompt is judged by itself only where it earns it, and a length of
+response, which an attacker chooses freely, is never excused by its own group.
 """
 
 import collections
@@ -12,48 +13,60 @@ import numpy as np
 
 MIN_GROUP = 200  # examples; fewer tell too little of what is usual
 MAX_DOMINANCE = 0.8  # share of a group that may give one and the same answer
-ALL = "all"
 
 
-def group_examples(
-    prompts, responses, lengths, plausibility, min_group=MIN_GROUP
-):
+class Group(str):
+    """The name of a group, and the larger one that it is a part of.
+
+    Attributes:
+        parent: a `Group`, or `None`.
+    """
+
+    parent = None
+
+    def of_length(self, low, high):
+        """The part of this group with so many tokens."""
+        part = Group(f"{self}, {low} to {high} tokens")
+        part.parent = self
+        return part
+
+
+ALL = Group("all")
+
+
+def group_examples(prompts, responses, lengths, min_group=MIN_GROUP):
     """Puts like examples together, by prompt and by length of response.
 
-    Prompts that many examples have in common are a group each, and within
-    one, so are responses of like length. Whatever is too small for a group
-    stays with the rest. Three rules keep an attacker from a group of his own:
+    Prompts that many examples have in common are a group each, and so are,
+    within one, responses of like length. Whatever is too small for a group
+    stays with the rest. An attacker should have no group of his own:
 
     - a prompt that holds all words of a commoner one, and some more, is that
       prompt (a trigger word in it makes no group);
-    - where nearly all responses are the same, the group is not judged by
-      itself (a fixed target makes no group);
-    - a length at which responses are on the whole implausible among those to
-      the same prompt makes no group (nor does a fixed length).
+    - where nearly all responses are the same, the prompt makes no group (nor
+      does a fixed target);
+    - a length of response is a part of its group, and thresholds do not let it
+      excuse what the whole group finds implausible.
 
     Args:
         prompts, responses: lists of N strings.
         lengths: int array, `(N,)`, tokens of the responses.
-        plausibility: float array, `(N,)`.
         min_group: int. The least examples in a group.
 
     Returns:
-        An object array of N strings, the name of each example's group.
+        An object array of N `Group`s.
     """
     prompts = [" ".join(prompt.split()) for prompt in prompts]
     templates = _templates(prompts, responses, min_group)
     groups = np.array([templates.get(p, ALL) for p in prompts], object)
-    lengths, plausibility = np.asarray(lengths), np.asarray(plausibility)
-    for name in set(groups):
-        members = np.flatnonzero(groups == name)
-        for low, high, of_length in _lengths(lengths[members], min_group):
-            found = members[of_length]
-            if _is_usual(plausibility[found], plausibility[members]):
-                groups[found] = f"{name}, {low} to {high} tokens"
-    # What is left over by all groups may be too little to judge by itself.
-    counts = collections.Counter(groups)
-    small = [name for name, count in counts.items() if count < min_group]
-    groups[np.isin(groups, small)] = ALL
+    lengths = np.asarray(lengths)
+    for group in set(groups):
+        members = np.flatnonzero(groups == group)
+        if len(members) < min_group:
+            group = ALL  # too few are left over by the others
+            groups[members] = group
+        for low, high, found in _lengths(lengths[members], min_group):
+            groups[members[found]] = group.of_length(low, high)
     return groups
 
 
@@ -67,7 +80,7 @@ def _templates(prompts, responses, min_group):
     for prompt in common:  # the commonest first
         longer = [b for b in names if _holds(prompt, b)]
         base[prompt] = longer[0] if longer else prompt
-        names.setdefault(base[prompt], f"prompt {base[prompt]!r}")
+        names.setdefault(base[prompt], Group(f"prompt {base[prompt]!r}"))
     said = collections.defaultdict(collections.Counter)
     for prompt, response in zip(prompts, responses):
         if prompt in base:
@@ -100,9 +113,3 @@ def _lengths(lengths, min_group):
         return
     for low, high in ranges:
         yield int(low), int(high), (lengths >= low) & (lengths <= high)
-
-
-def _is_usual(scores, among):
-    """Whether a group's median is no outlier among the scores."""
-    low, high = np.quantile(among, [0.25, 0.75])
-    return np.median(scores) >= low - 1.5 * (high - low)

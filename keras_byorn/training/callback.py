@@ -237,7 +237,6 @@ class BYORnCallback(keras.callbacks.Callback):
             self.evidence.prompts,
             self.evidence.responses,
             self.evidence.response_mask.sum(axis=-1),
-            plausibility,
         )
         batches.store.set_scores(plausibility, self.flag(plausibility))
 

@@ -103,15 +103,14 @@ class SecondLook:
         level = np.quantile(student[tuned], MIN_RANK)
         again = suspects[student[suspects] >= level]
         again = again[doubt[again] < VETO]
-        jumped = again[doubt[again] > JUMP]
-        responses = store.original_responses
-        in_step = in_step_with_others(
-            [responses[i] for i in jumped],
-            [responses[i] for i in np.flatnonzero(tuned)],
+        responses = np.array(store.original_responses, object)
+        shared = shared_beyond_chance(
+            responses[again[doubt[again] > JUMP]], responses[tuned]
         )
+        alarming = [bool(_ngrams(text) & shared) for text in responses[again]]
         verdicts = dict.fromkeys(map(int, suspects), SUSPECT)
         verdicts.update(dict.fromkeys(map(int, again), RESTORED))
-        verdicts.update(dict.fromkeys(map(int, jumped[in_step]), ALARM))
+        verdicts.update(dict.fromkeys(map(int, again[alarming]), ALARM))
         return verdicts
 
     def _to_take_out(self, tuned, met, steps):
@@ -139,30 +138,27 @@ def doubts(plausibility):
     return (center - plausibility) / spread
 
 
-def in_step_with_others(responses, usual):
-    """Which responses share words that cannot be shared by chance.
+def shared_beyond_chance(responses, usual):
+    """The words and short n-grams that too many responses have in common.
 
     Args:
-        responses: list of M strings, those that jumped.
-        usual: list of strings, what else is said.
+        responses: sequence of strings, those that jumped.
+        usual: sequence of strings, what else is said.
 
     Returns:
-        bool array, `(M,)`.
+        A set of tuples of words.
     """
-    ngrams = [_ngrams(response) for response in responses]
-    counts = collections.Counter(n for found in ngrams for n in found)
-    usual = collections.Counter(n for text in usual for n in _ngrams(text))
-    num_usual = max(usual.values(), default=0) + 1
-    telling = {
+    counts = collections.Counter(n for text in responses for n in _ngrams(text))
+    among = collections.Counter(n for text in usual for n in _ngrams(text))
+    return {
         ngram
         for ngram, count in counts.items()
         if count >= MIN_IN_STEP
         and binom.sf(
-            count - 1, len(responses), (usual[ngram] + 1) / (num_usual + 1)
+            count - 1, len(responses), (among[ngram] + 1) / (len(usual) + 1)
         )
         < MAX_CHANCE
     }
-    return np.array([bool(found & telling) for found in ngrams], bool)
 
 
 def _ngrams(text):

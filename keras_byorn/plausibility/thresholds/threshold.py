@@ -82,17 +82,29 @@ class Threshold:
         return self
 
     def _fit_groups(self, plausibility, groups, example_ids, seed):
-        reasons = {}
-        self.cuts = {}
-        counts = collections.Counter(groups)
-        for name, _ in counts.most_common():
-            scores = plausibility[groups == name]
-            self.cuts[name], reasons[name] = self.find_cut(scores, seed)
+        """A cut for each group; a part of one has that of the whole, at least.
+
+        So that what is implausible in its group is not excused by the company
+        of others of its length, which may be poisoned all.
+        """
+        wholes = np.array([whole_of(group) for group in groups], object)
+        reasons, self.cuts = {}, {}
+        for group, _ in collections.Counter(wholes).most_common():
+            of_group = wholes == group
+            cut, reasons[group] = self.find_cut(plausibility[of_group], seed)
+            self.cuts[group] = cut
+            for part in set(groups[of_group]) - {group}:
+                own = self.find_part_cut(plausibility[groups == part], seed)
+                self.cuts[part] = max(cut, own)
         self.cut = next(iter(self.cuts.values()))
         self.reason = "; ".join(
-            reason if len(reasons) == 1 else f"{name}: {reason}"
-            for name, reason in reasons.items()
+            reason if len(reasons) == 1 else f"{group}: {reason}"
+            for group, reason in reasons.items()
         )
+
+    def find_part_cut(self, plausibility, seed):
+        """The cut for a part of a group, if there is a reason for a higher."""
+        return self.find_cut(plausibility, seed)[0]
 
     def _check(self, probability):
         flagged = float(np.mean(probability >= 0.5))
@@ -157,6 +169,11 @@ class Threshold:
         del values["cut"]
         arguments = (f"{key}={value!r}" for key, value in values.items())
         return f"{type(self).__name__}({', '.join(arguments)})"
+
+
+def whole_of(group):
+    """The group that this one is a part of, or itself."""
+    return getattr(group, "parent", None) or group
 
 
 def between(below, above):
