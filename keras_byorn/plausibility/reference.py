@@ -10,7 +10,8 @@ import numpy as np
 from keras_byorn.plausibility.log_likelihoods import token_log_likelihoods
 from keras_byorn.vlm.adapters import (
     adapters_off,
-    freeze_lora_biases,
+    freeze_beside_lora,
+    lora_candidates,
     lora_layers,
     trainable_beside_lora,
 )
@@ -55,8 +56,8 @@ class FrozenReference(keras.Model):
     def of(cls, vlm):
         """The reference of a task that is about to be tuned.
 
-        Biases of LoRA layers are frozen, for adapters-off would not bring
-        them back. Where more than adapters is trainable still, the reference
+        Biases of LoRA layers and weights that the backbone itself holds are
+        frozen, for adapters-off would not bring them back. Where more than adapters is trainable still, the reference
         is a copy.
 
         Args:
@@ -76,11 +77,12 @@ class FrozenReference(keras.Model):
             raise ValueError(
                 "`vlm.backbone.enable_lora(...)` must match at least one "
                 "layer. Pass `target_layer_names=` with names that occur in "
-                f"this backbone. Received: {type(vlm.backbone).__name__} with "
-                f"LoRA on no layer (default names: {names})"
+                f"this backbone: {lora_candidates(vlm.backbone)}. Received: "
+                f"{type(vlm.backbone).__name__} with LoRA on no layer "
+                f"(default names: {names})"
             )
         if has_lora:
-            freeze_lora_biases(vlm)
+            freeze_beside_lora(vlm.backbone)
         if not vlm.trainable_variables:
             raise ValueError(
                 "`vlm` must have something to train: set "

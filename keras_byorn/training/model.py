@@ -238,8 +238,8 @@ class BYORnModel(TrainStep, keras.Model):
         grouped by length first.
 
         Args:
-            inputs: a dict of `"images"`, `(B, H, W, 3)`, and `"prompts"`, a
-                list of B strings.
+            inputs: a dict of `"images"`, as the task's `generate` takes
+                them, if it reads any, and `"prompts"`, a list of B strings.
             **kwargs: as in the task's `generate`, such as `max_length` and
                 `strip_prompt`.
 
@@ -247,16 +247,17 @@ class BYORnModel(TrainStep, keras.Model):
             A list of B strings.
         """
         seam = VisionLanguageTask(self.vlm)
-        prompts = inputs["prompts"]
+        prompts, images = inputs["prompts"], inputs.get("images")
         if seam.family.mixed_prompt_lengths or isinstance(prompts, str):
-            return self.vlm.generate(dict(inputs), **kwargs)
-        prompts, images = list(prompts), np.asarray(inputs["images"])
+            return self.vlm.generate(
+                seam.generate_inputs(images, prompts), **kwargs
+            )
+        prompts, images = list(prompts), np.asarray(images)
         responses = [None] * len(prompts)
         for group in prompt_groups(seam.tokenize(prompts), len(prompts)):
-            batch = {
-                "images": images[group],
-                "prompts": [prompts[i] for i in group],
-            }
+            batch = seam.generate_inputs(
+                images[group], [prompts[i] for i in group]
+            )
             texts = self.vlm.generate(batch, **kwargs)
             for index, text in zip(group, texts):
                 responses[index] = text
