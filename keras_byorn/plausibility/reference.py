@@ -16,6 +16,7 @@ from keras_byorn.vlm.adapters import (
     trainable_beside_lora,
 )
 from keras_byorn.vlm.families import family_of
+from keras_byorn.vlm.task import logits_of
 
 
 class FrozenReference(keras.Model):
@@ -96,7 +97,7 @@ class FrozenReference(keras.Model):
     def call(self, inputs, y, response_mask):
         off = adapters_off if self.adapters_off else contextlib.nullcontext
         with off(self.task):
-            logits = self.task(inputs, training=False)
+            logits = logits_of(self.task, inputs)
         return keras.ops.stop_gradient(
             token_log_likelihoods(logits, y, response_mask)
         )

@@ -13,7 +13,7 @@ from keras_byorn.targets.batches import TargetBatches
 from keras_byorn.training.objective import example_losses, weighted_mean
 from keras_byorn.training.teacher import separate_averages
 from keras_byorn.vlm.generation import prompt_groups
-from keras_byorn.vlm.task import VisionLanguageTask
+from keras_byorn.vlm.task import VisionLanguageTask, logits_of
 
 if keras.config.backend() == "jax":
     from keras_byorn.training.train_step_jax import TrainStep
@@ -100,7 +100,7 @@ class BYORnModel(TrainStep, keras.Model):
             training: bool.
         """
         inputs = {name: inputs[name] for name in self._input_names}
-        return self.vlm(inputs, training=training)
+        return logits_of(self.vlm, inputs, training=training)
 
     def objective(self, data, training):
         """The loss of one batch; updates the metrics on the way.

@@ -248,6 +248,20 @@ class VisionLanguageTask:
             return None
 
 
+def logits_of(task, inputs, training=False):
+    """Logits of a task, right even where its own `call` is not.
+
+    Args:
+        task: a KerasHub task of a known family.
+        inputs: a dict, exactly the task's inputs.
+        training: bool.
+
+    Returns:
+        float tensor, `(B, T, V)`.
+    """
+    return family_of(task).logits(task, inputs, training)
+
+
 def images_of(images):
     """The images of one example in a list, however the example holds them."""
     if images is None:

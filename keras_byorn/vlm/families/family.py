@@ -38,6 +38,10 @@ class Family:
     def check(self, task):
         """Raises a `ValueError` where the task cannot be trained."""
 
+    def logits(self, task, inputs, training):
+        """Logits of the next tokens, `(B, T, V)`."""
+        return task(inputs, training=training)
+
     # Text
 
     def sequence_length(self, preprocessor):

@@ -11,6 +11,17 @@ class Gemma3n(Gemma3):
 
     task_classes = (keras_hub.models.Gemma3nCausalLM,)
 
+    def logits(self, task, inputs, training):
+        """Through the backbone, with the embeddings of now.
+
+        In KerasHub 0.32 the task's own `call` multiplies by a copy of the
+        embeddings from before its weights were loaded, on JAX and TensorFlow.
+        """
+        backbone = task.backbone
+        given = [inputs[tensor.name] for tensor in backbone.inputs]
+        hidden = backbone(given, training=training)
+        return backbone.language_model.token_embedding(hidden, reverse=True)
+
     def inputs(self, preprocessor, images, text):
         inputs = super().inputs(preprocessor, images, text)
         if getattr(preprocessor, "audio_converter", None) is not None:
