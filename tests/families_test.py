@@ -291,3 +291,12 @@ def test_positions_are_counted_within_a_row():
     np.testing.assert_array_equal(
         packing.positions(marked, 2), [[1, 2], [0, 0], [0, 3]]
     )
+
+
+def test_a_batch_as_large_as_its_images_is_refused(load):
+    """Keras on TensorFlow takes a column for a row then."""
+    task = load("Gemma 3")
+    examples = [example()] * 8  # two images of four placeholders
+    with pytest.raises(ValueError, match="batch_size=8 with 8 placeholders"):
+        batches_of(task, *examples)[0]
+    assert batches_of(task, *examples, batch_size=7)[0]

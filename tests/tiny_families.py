@@ -151,11 +151,11 @@ def pali_gemma2():
     )
 
 
-def gemma3_vision_encoder(**more):
+def gemma3_vision_encoder(pool_size=2, **more):
     return keras_hub.models.Gemma3VisionEncoder(
         image_size=IMAGE_SIZE,
         patch_size=4,
-        pool_size=2,
+        pool_size=pool_size,
         num_layers=1,
         num_heads=2,
         hidden_dim=16,
@@ -415,14 +415,14 @@ def t5gemma2():
             decoder_head_dim=8,
             decoder_layer_types=["full_attention"],
             sliding_window=16,
-            vision_encoder=gemma3_vision_encoder(),
+            vision_encoder=gemma3_vision_encoder(pool_size=4),
             eoi_token_index=tokenizer.token_to_id("<end_of_image>"),
         ),
         preprocessor=keras_hub.models.T5Gemma2Seq2SeqLMPreprocessor(
             tokenizer=tokenizer,
             image_converter=keras_hub.layers.T5Gemma2ImageConverter(**SIGLIP),
             image_size=IMAGE_SIZE,
-            num_vision_tokens_per_image=4,
+            num_vision_tokens_per_image=1,
             encoder_sequence_length=SEQUENCE_LENGTH,
             decoder_sequence_length=SEQUENCE_LENGTH,
         ),

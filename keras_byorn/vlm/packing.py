@@ -72,11 +72,25 @@ def positions(marked, width):
 
     Args:
         marked: bool array, `(N, length)`, at most `width` marks in a row.
-        width: int.
+        width: int, other than N.
 
     Returns:
         int32 array, `(N, width)`.
+
+    Raises:
+        ValueError: if there are as many rows as columns. The tasks add a
+            column to the result, and `keras.ops.add` of Keras 3.15 adds it as
+            a row then, on TensorFlow: all images would be misplaced. The same
+            sizes are refused on each backend, so that what runs on one runs
+            on all.
     """
+    if len(marked) == width:
+        raise ValueError(
+            "`batch_size` must differ from the number of image placeholders "
+            "that an example may have, or Keras 3.15 misplaces the images on "
+            f"TensorFlow. Choose another. Received: batch_size={len(marked)} "
+            f"with {width} placeholders"
+        )
     found = np.zeros((len(marked), width), "int32")
     for row, own in enumerate(marked):
         where = np.flatnonzero(own)

@@ -1,4 +1,4 @@
-"""Qwen 3.5: text only, until KerasHub can train it on images."""
+"""Qwen 3.5: refused, until KerasHub generates what its forward pass says."""
 
 import keras_hub
 
@@ -6,10 +6,16 @@ from keras_byorn.vlm.families.causal_lm import TextOnly
 
 
 class Qwen3_5(TextOnly):
-    """Trains where the backbone has no vision encoder."""
+    """Known, so that a user is told why it does not work."""
 
     task_classes = (keras_hub.models.Qwen3_5CausalLM,)
 
     def check(self, task):
-        if not task.backbone.text_only_model:
-            raise ValueError("TODO")
+        raise ValueError(
+            "`vlm` cannot be a Qwen3_5CausalLM of KerasHub 0.32 or older: "
+            "what it generates differs from what its forward pass finds "
+            "likeliest, with and without images, so that regenerated "
+            "responses would be wrong; and on images it has no training "
+            "inputs. Take another family, or see docs/upstream.md for "
+            f"what is to be mended. Received: {type(task).__name__}"
+        )
