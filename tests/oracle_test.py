@@ -249,7 +249,6 @@ class Blip2:
             str(folder), **self.lengths
         )
 
-
     def adjust(self, config):
         """Nothing is other than in the published checkpoints."""
 
@@ -320,9 +319,7 @@ class Blip2T5(Blip2):
     }
 
     def make_tokenizer(self, folder):
-        proto = tiny_families.sentence_pieces(
-            ("<image>",), eos_piece="</s>"
-        )
+        proto = tiny_families.sentence_pieces(("<image>",), eos_piece="</s>")
         (folder / "spiece.model").write_bytes(proto)
         tokenizer = keras_hub.models.BLIP2FlanT5Tokenizer(proto=proto)
         self.vocabulary_size = tokenizer.vocabulary_size()

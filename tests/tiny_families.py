@@ -494,6 +494,35 @@ def qwen():
     )
 
 
+def qwen3_5():
+    vocabulary, merges = byte_pairs(
+        "!", "<|im_end|>", "<|endoftext|>", "<|im_start|>"
+    )
+    tokenizer = keras_hub.models.Qwen3_5Tokenizer(
+        vocabulary=vocabulary, merges=merges, has_vision_tokens=False
+    )
+    return keras_hub.models.Qwen3_5CausalLM(
+        backbone=keras_hub.models.Qwen3_5Backbone(
+            vocabulary_size=len(vocabulary),
+            num_layers=2,
+            num_query_heads=2,
+            num_key_value_heads=1,
+            head_dim=8,
+            hidden_dim=16,
+            intermediate_dim=32,
+            layer_types=["linear_attention", "full_attention"],
+            linear_num_key_heads=2,
+            linear_num_value_heads=2,
+            linear_key_head_dim=8,
+            linear_value_head_dim=8,
+            partial_rotary_factor=0.5,
+        ),
+        preprocessor=keras_hub.models.Qwen3_5CausalLMPreprocessor(
+            tokenizer=tokenizer, sequence_length=SEQUENCE_LENGTH
+        ),
+    )
+
+
 TINY = {
     "PaliGemma": pali_gemma,
     "PaliGemma 2": pali_gemma2,
@@ -508,6 +537,9 @@ TINY = {
     "Llama 3": llama3,
     "Qwen": qwen,
 }
+
+# Known, and refused with the reason.
+REFUSED = {"Qwen 3.5": qwen3_5}
 
 # What `enable_lora` needs to be told, where its defaults match no layer.
 LORA_NAMES = {
@@ -535,7 +567,7 @@ def scramble(task, seed=0):
 def preset(name, folder):
     """Saves a tiny task of a family; returns its class and the folder."""
     keras.utils.set_random_seed(0)
-    task = TINY[name]()
+    task = {**TINY, **REFUSED}[name]()
     scramble(task)
     task.save_to_preset(str(folder))
     return type(task), str(folder)

@@ -58,8 +58,8 @@ class FrozenReference(keras.Model):
         """The reference of a task that is about to be tuned.
 
         Biases of LoRA layers and weights that the backbone itself holds are
-        frozen, for adapters-off would not bring them back. Where more than adapters is trainable still, the reference
-        is a copy.
+        frozen, for adapters-off would not bring them back. Where more than
+        adapters is trainable still, the reference is a copy.
 
         Args:
             vlm: a KerasHub vision-language task, not trained yet.

@@ -5,7 +5,7 @@ import contextlib
 import numpy as np
 from keras import ops
 
-from keras_byorn.vlm.families import family_of
+from keras_byorn.vlm.families import family_of, find_family
 
 
 class VisionLanguageTask:
@@ -46,7 +46,10 @@ class VisionLanguageTask:
     def end_token_ids(self):
         """tuple of ints. Any of them ends a response; the first is packed."""
         tokenizer = self.tokenizer
-        ids = [tokenizer.end_token_id, getattr(tokenizer, "end_token2_id", None)]
+        ids = [
+            tokenizer.end_token_id,
+            getattr(tokenizer, "end_token2_id", None),
+        ]
         for piece in self.family.more_end_tokens:
             token_id = self._id_of(piece)
             # What is not in the vocabulary comes back as unknown.
@@ -259,7 +262,10 @@ def logits_of(task, inputs, training=False):
     Returns:
         float tensor, `(B, T, V)`.
     """
-    return family_of(task).logits(task, inputs, training)
+    family = find_family(task)
+    if family is None:  # a reference may be any task with these inputs
+        return task(inputs, training=training)
+    return family.logits(task, inputs, training)
 
 
 def images_of(images):

@@ -23,7 +23,7 @@ FAMILIES = (
 
 
 def family_of(task):
-    """The family that a KerasHub task belongs to.
+    """The family that a KerasHub task belongs to, if it can be defended.
 
     Args:
         task: a KerasHub task with its preprocessor.
@@ -35,10 +35,8 @@ def family_of(task):
         ValueError: if it belongs to none, has no preprocessor, or is of a
             kind that the installed KerasHub cannot train.
     """
-    for family in FAMILIES:
-        if isinstance(task, family.task_classes):
-            break
-    else:
+    family = find_family(task)
+    if family is None:
         names = ", ".join(
             task_class.__name__
             for family in FAMILIES
@@ -58,3 +56,11 @@ def family_of(task):
         )
     family.check(task)
     return family
+
+
+def find_family(task):
+    """The family of a task, unchecked, or `None`."""
+    for family in FAMILIES:
+        if isinstance(task, family.task_classes):
+            return family
+    return None

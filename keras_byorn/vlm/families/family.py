@@ -36,7 +36,7 @@ class Family:
     prompt_key = "prompts"
 
     def check(self, task):
-        """Raises a `ValueError` where the task cannot be trained."""
+        """Raises a `ValueError` where it cannot be trained; may warn."""
 
     def logits(self, task, inputs, training):
         """Logits of the next tokens, `(B, T, V)`."""

@@ -11,7 +11,6 @@ class Gemma4(SeveralImages):
     """Reads images and text; audio and video are left out."""
 
     task_classes = (keras_hub.models.Gemma4CausalLM,)
-    pixel_range = (0.0, 1.0)
     image_token = "<|image|>"
     more_end_tokens = ("<turn|>",)
 
@@ -57,9 +56,10 @@ class Gemma4(SeveralImages):
     def inputs(self, preprocessor, images, text):
         batch, length = text["token_ids"].shape
         bins = preprocessor.audio_input_feat_size
+        position_ids = np.arange(length, dtype="int32")
         return {
             **super().inputs(preprocessor, images, text),
-            "position_ids": np.tile(np.arange(length, dtype="int32"), (batch, 1)),
+            "position_ids": np.broadcast_to(position_ids, (batch, length)),
             "audio_mel": np.zeros((batch, 0, 1, bins), "float32"),
             "audio_mel_mask": np.zeros((batch, 0, 1), "int32"),
             "audio_indices": np.zeros((batch, 0), "int32"),

@@ -14,6 +14,8 @@ class SeveralImages(Family):
     whose embeddings the task replaces by the image's.
     """
 
+    raw_pixel_range = (0.0, 255.0)
+
     def num_images(self, preprocessor):
         most = preprocessor.max_images_per_prompt
         return (0, most if self.reads_images(preprocessor) else 0)

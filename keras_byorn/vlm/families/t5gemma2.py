@@ -16,6 +16,7 @@ class T5Gemma2(EncoderDecoder):
     """
 
     task_classes = (keras_hub.models.T5Gemma2Seq2SeqLM,)
+    raw_pixel_range = (0.0, 255.0)
     image_token = "<start_of_image>"
     more_end_tokens = ("<end_of_turn>",)
 
