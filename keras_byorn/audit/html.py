@@ -129,6 +129,23 @@ def untrusted(text):
     return shown
 
 
+def one_picture(images):
+    """What stands for an example's images: the images side by side.
+
+    Args:
+        images: as an example holds them: an array `(H, W, 3)`, a list of such
+            arrays of one size, or `None`.
+
+    Returns:
+        array, `(H, W, 3)`; a white one where there is no image.
+    """
+    if images is None or len(images) == 0:
+        return np.full((16, 16, 3), 255, "uint8")
+    if isinstance(images, list):
+        return np.concatenate(images, axis=1)
+    return images
+
+
 def thumbnail(image):
     """Makes a small picture of an image, to stand in the page.
 
@@ -216,7 +233,7 @@ def _views(table, indices, examples):
         tokens, surprise = row["tokens"] or [], row["token_surprise"] or []
         yield {
             **row,
-            "image": thumbnail(example["images"]),
+            "image": thumbnail(one_picture(example["images"])),
             "tokens": [
                 _token_view(*pair)
                 for pair in zip(tokens[:MAX_TOKENS], surprise[:MAX_TOKENS])
