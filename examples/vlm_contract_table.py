@@ -3,9 +3,9 @@
     python examples/vlm_contract_table.py --json contract.json
 
 Scores, trains, regenerates, adapts with LoRA, saves and reloads a tiny random
-model of each family on each backend, and prints a table. Takes about fifteen
-minutes on two cores. Every cell should be a tick but those of Qwen 3.5, which
-KerasHub 0.32 does not generate with correctly.
+model of each family on each backend, and prints a table. Takes about ten
+minutes on two cores. Every cell should be a tick but those of Qwen 3.5, with
+which KerasHub 0.32 does not generate correctly.
 """
 
 import argparse
@@ -35,7 +35,9 @@ def main():
         rows += rows_of_backend(backend, arguments.families)
     print(table(rows))
     if arguments.json:
-        pathlib.Path(arguments.json).write_text(json.dumps(rows, indent=1))
+        pathlib.Path(arguments.json).write_text(
+            json.dumps(rows, indent=1) + "\n"
+        )
 
 
 def rows_of_backend(backend, families):

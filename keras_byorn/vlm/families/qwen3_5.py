@@ -13,9 +13,9 @@ class Qwen3_5(TextOnly):
     def check(self, task):
         raise ValueError(
             "`vlm` cannot be a Qwen3_5CausalLM of KerasHub 0.32 or older: "
-            "what it generates differs from what its forward pass finds "
-            "likeliest, with and without images, so that regenerated "
-            "responses would be wrong; and on images it has no training "
-            "inputs. Take another family, or see docs/upstream.md for "
-            f"what is to be mended. Received: {type(task).__name__}"
+            "what it generates is not what its forward pass finds likeliest, "
+            "so that regenerated responses would be wrong, and it has no "
+            "training inputs with images. Take another family; "
+            "docs/upstream.md says what is to be mended. "
+            f"Received: {type(task).__name__}"
         )
