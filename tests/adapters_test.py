@@ -6,7 +6,7 @@ import pytest
 
 from keras_byorn.vlm.adapters import (
     adapters_off,
-    freeze_lora_biases,
+    freeze_beside_lora,
     lora_layers,
     trainable_beside_lora,
 )
@@ -70,9 +70,9 @@ def test_biases_are_frozen_and_adapters_are_not(make_vlm):
     vlm = make_vlm(lora_rank=4)
     beside = trainable_beside_lora(vlm)
     assert len(beside) == 2  # query and value of the image tower
-    assert freeze_lora_biases(vlm) == len(beside)
+    assert freeze_beside_lora(vlm.backbone) == len(beside)
     assert trainable_beside_lora(vlm) == []
-    assert freeze_lora_biases(vlm) == 0
+    assert freeze_beside_lora(vlm.backbone) == 0
     trainable = {id(variable) for variable in vlm.trainable_variables}
     assert trainable == {id(v) for v in adapter_variables(vlm)}
     assert len(trainable) == 8
@@ -81,7 +81,7 @@ def test_biases_are_frozen_and_adapters_are_not(make_vlm):
 def test_what_else_is_trainable_is_listed(make_vlm):
     """Adapters off would not bring it back, so it must be known."""
     vlm = make_vlm(lora_rank=4)
-    freeze_lora_biases(vlm)
+    freeze_beside_lora(vlm.backbone)
     layer = vlm.backbone.get_layer("token_embedding")
     layer.trainable = True
     (variable,) = trainable_beside_lora(vlm)

@@ -172,7 +172,7 @@ def test_bad_sources_are_refused(source, kwargs, message):
 def test_a_missing_field_is_named():
     """The remedy, `rename=`, is in the message; so is what there was."""
     examples = Examples([{"example_id": "a", "image": 1, "prompts": "p"}])
-    message = r"rename=.*Missing: \['images', 'responses'\].*'image'"
+    message = r"rename=.*Missing: \['responses'\].*'image'"
     with pytest.raises(ValueError, match=message):
         examples[0]
 

@@ -249,6 +249,23 @@ def untrusted(text):
     return ink(pieces(text))
 
 
+def one_picture(images):
+    """What stands for an example's images: the images side by side.
+
+    Args:
+        images: as an example holds them: an array `(H, W, 3)`, a list of such
+            arrays of one size, or `None`.
+
+    Returns:
+        array, `(H, W, 3)`; a white one where there is no image.
+    """
+    if images is None or len(images) == 0:
+        return np.full((16, 16, 3), 255, "uint8")
+    if isinstance(images, list):
+        return np.concatenate(images, axis=1)
+    return images
+
+
 def thumbnail(image):
     """Makes a small picture of an image, to stand in the page.
 
@@ -369,7 +386,7 @@ class _Records:
         image = None
         if has_image:
             example = self._examples.by_id(row["example_id"])
-            image = thumbnail(example["images"])
+            image = thumbnail(one_picture(example["images"]))
         scores, shares = dict(row["scores"]), dict(row["shares_more_plausible"])
         current, writer = row["current_response"], row["written_by"]
         tokens, surprise = row["tokens"] or [], row["token_surprise"] or []

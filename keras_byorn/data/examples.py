@@ -4,7 +4,7 @@ import collections
 
 import numpy as np
 
-FIELDS = ("images", "prompts", "responses")
+FIELDS = ("prompts", "responses")  # and `images`, where there are any
 
 
 class Examples:
@@ -17,8 +17,9 @@ class Examples:
     Args:
         source: one of
             - a sequence of dicts with the keys `"images"` (uint8 or float,
-              `(H, W, 3)`), `"prompts"` (string), `"responses"` (string) and,
-              unless `example_ids` is given, `"example_id"` (string);
+              `(H, W, 3)`; a list of such arrays; or `None` or left out where
+              there is no image), `"prompts"` (string), `"responses"` (string)
+              and, unless `example_ids` is given, `"example_id"` (string);
             - a dict of equally long columns with these keys;
             - a TFDS data source or a Hugging Face data set with such rows.
         example_ids: optional sequence of strings, unique, and stable from run
@@ -93,7 +94,7 @@ class Examples:
         row = self._row(index, FIELDS)
         return {
             "example_id": example_id,
-            "images": np.asarray(row["images"]),
+            "images": _images(row.get("images")),
             "prompts": _text(row["prompts"]),
             "responses": _text(row["responses"]),
         }
@@ -183,6 +184,17 @@ class _Columns:
 
     def __getitem__(self, index):
         return {key: column[index] for key, column in self._columns.items()}
+
+
+def _images(value):
+    """One image as an array, several as a list of arrays, none as `None`."""
+    if value is None:
+        return None
+    if isinstance(value, (list, tuple)):
+        images = [np.asarray(image) for image in value]
+        if all(image.ndim == 3 for image in images):
+            return images
+    return np.asarray(value)
 
 
 def _text(value):

@@ -1,7 +1,5 @@
 """Responses of a model to examples, for the measures to judge."""
 
-import numpy as np
-
 from keras_byorn.vlm.generation import generate_group, prompt_groups
 from keras_byorn.vlm.task import VisionLanguageTask
 
@@ -29,12 +27,12 @@ def responder(vlm, batch_size=128, length=None):
     task = VisionLanguageTask(vlm)
 
     def generate(examples):
-        prompt_ids = task.tokenize([e["prompts"] for e in examples])
+        prompt_ids = task.tokenize_prompts([e["prompts"] for e in examples])
         responses = [""] * len(examples)
         for group in prompt_groups(prompt_ids, batch_size):
             generated = generate_group(
                 task,
-                np.stack([examples[i]["images"] for i in group]),
+                task.stack_images([examples[i]["images"] for i in group]),
                 [prompt_ids[i] for i in group],
                 length or task.sequence_length,
                 batch_size,

@@ -13,11 +13,13 @@ from keras_byorn.plausibility.log_likelihoods import (
 )
 from keras_byorn.vlm.adapters import (
     adapters_off,
-    freeze_lora_biases,
+    freeze_beside_lora,
+    lora_candidates,
     lora_layers,
     trainable_beside_lora,
 )
 from keras_byorn.vlm.families import family_of
+from keras_byorn.vlm.task import logits_of
 
 
 class FrozenReference(keras.Model):
@@ -58,9 +60,9 @@ class FrozenReference(keras.Model):
     def of(cls, vlm):
         """The reference of a task that is about to be tuned.
 
-        Biases of LoRA layers are frozen, for adapters-off would not bring
-        them back. Where more than adapters is trainable still, the reference
-        is a copy.
+        Biases of LoRA layers and weights that the backbone itself holds are
+        frozen, for adapters-off would not bring them back. Where more than
+        adapters is trainable still, the reference is a copy.
 
         Args:
             vlm: a KerasHub vision-language task, not trained yet.
@@ -79,11 +81,12 @@ class FrozenReference(keras.Model):
             raise ValueError(
                 "`vlm.backbone.enable_lora(...)` must match at least one "
                 "layer. Pass `target_layer_names=` with names that occur in "
-                f"this backbone. Received: {type(vlm.backbone).__name__} with "
-                f"LoRA on no layer (default names: {names})"
+                f"this backbone: {lora_candidates(vlm.backbone)}. Received: "
+                f"{type(vlm.backbone).__name__} with LoRA on no layer "
+                f"(default names: {names})"
             )
         if has_lora:
-            freeze_lora_biases(vlm)
+            freeze_beside_lora(vlm.backbone)
         if not vlm.trainable_variables:
             raise ValueError(
                 "`vlm` must have something to train: set "
@@ -101,7 +104,7 @@ class FrozenReference(keras.Model):
         """All that one pass says of the tokens: a `TokenEvidence`."""
         off = adapters_off if self.adapters_off else contextlib.nullcontext
         with off(self.task):
-            logits = self.task(inputs, training=False)
+            logits = logits_of(self.task, inputs)
         logits = keras.ops.stop_gradient(logits)
         return token_evidence(logits, y, response_mask)
 

@@ -9,7 +9,7 @@ import numpy as np
 from keras_byorn.data.examples import Examples
 from keras_byorn.plausibility.views import View
 from keras_byorn.targets.store import TargetStore
-from keras_byorn.vlm.task import VisionLanguageTask
+from keras_byorn.vlm.task import VisionLanguageTask, images_of
 
 # Text lengths are rounded up to a multiple of this.
 LENGTH_MULTIPLE = 8
@@ -24,7 +24,9 @@ class TargetBatches(keras.utils.PyDataset):
     zero. The order is new in each epoch and follows from `seed`.
 
     Args:
-        examples: an `Examples`, or what `Examples(...)` takes.
+        examples: an `Examples`, or what `Examples(...)` takes. Where the task
+            reads several images, each stands in the prompt as its image
+            token, such as Gemma 3's `<start_of_image>`.
         vlm: the KerasHub task that will be tuned.
         batch_size: int. Defaults to 16.
         seed: int. Seed of the order. Defaults to 0.
@@ -45,7 +47,8 @@ class TargetBatches(keras.utils.PyDataset):
 
     Raises:
         ValueError: if an example is not fit for training (an image of wrong
-            rank, range or with NaN, an empty text, too long a text), if
+            rank, range or with NaN, too few or too many of them, an image
+            token missing in the prompt, an empty text, too long a text), if
             `vlm` is of no known family, if `workers` is above 1.
 
     Example:
@@ -177,7 +180,7 @@ class TargetBatches(keras.utils.PyDataset):
         seen = [view.prompt(prompt) for prompt in prompts]
         if seen == prompts:
             return self._originals
-        prompt_ids = self.task.tokenize(seen)
+        prompt_ids = self.task.tokenize_prompts(seen)
         longest = self._longest(prompt_ids, self.response_ids)
         if longest > self.task.sequence_length:
             raise ValueError(
@@ -197,12 +200,13 @@ class TargetBatches(keras.utils.PyDataset):
 
     def response_pieces(self, index):
         """Pieces of the original response at a position, with its end."""
-        token_ids, in_response = self._originals
+        token_ids, in_response = self._originals[:2]
         return self.task.pieces(token_ids[index][in_response[index] == 1])
 
     def images(self, indices):
-        """Images at these positions, stacked, `(B, H, W, 3)`."""
-        return np.stack([self.examples[int(i)]["images"] for i in indices])
+        """Images at these positions. See `VisionLanguageTask.stack_images`."""
+        images = [self.examples[int(i)]["images"] for i in indices]
+        return self.task.stack_images(images)
 
     def _batches_for(self, num_rows):
         return -(-num_rows // self.batch_size)
@@ -244,26 +248,21 @@ class TargetBatches(keras.utils.PyDataset):
         return self._plan
 
     def _batch(self, indices, replaced, weights):
-        token_ids, in_response = (
+        packed = [
             np.stack(
                 [
-                    self._replacement(i)[part] if new else packed[i]
+                    self._replacement(i)[part] if new else originals[i]
                     for i, new in zip(indices, replaced)
                 ]
             )
-            for part, packed in enumerate(self._originals)
-        )
+            for part, originals in enumerate(self._originals)
+        ]
         fill = self.batch_size - len(indices)
-        images, token_ids, in_response, indices = (
+        images, indices, *packed = (
             _fill(values, fill)
-            for values in (
-                self.images(indices),
-                token_ids,
-                in_response,
-                indices,
-            )
+            for values in (self.images(indices), indices, *packed)
         )
-        x, y, mask = self.task.training_inputs(images, token_ids, in_response)
+        x, y, mask = self.task.training_inputs(images, *packed)
         weights = np.concatenate([weights, np.zeros(fill, "float32")])
         is_original = ~_fill(replaced, fill) & (weights > 0)
         nobody = len(self.examples)
@@ -282,8 +281,8 @@ class TargetBatches(keras.utils.PyDataset):
         key = ids.tobytes()
         known = self._packed_replacements.get(index)
         if known is None or known[0] != key:
-            token_ids, mask = self._pack([self.prompt_ids[index]], [ids])
-            known = key, (token_ids[0], mask[0])
+            packed = self._pack([self.prompt_ids[index]], [ids])
+            known = key, [part[0] for part in packed]
             self._packed_replacements[index] = known
         return known[1]
 
@@ -311,20 +310,26 @@ class _Originals(keras.utils.PyDataset):
         start = index * self._batch_size
         indices = self._indices[start : start + self._batch_size]
         shown = self._view.positions(indices, len(batches.examples))
-        images = self._view.images(
-            batches.images(shown), batches.task.pixel_range
+        images = _seen(
+            batches.images(shown), self._view, batches.task.pixel_range
         )
         fill = self._batch_size - len(indices)
-        images, token_ids, in_response = (
+        images, *packed = (
             _fill(values, fill)
             for values in (images, *(part[indices] for part in self._packed))
         )
-        x, y, mask = batches.task.training_inputs(
-            images, token_ids, in_response
-        )
+        x, y, mask = batches.task.training_inputs(images, *packed)
         weight = np.ones(len(mask), "float32")
         weight[len(indices) :] = 0
         return x, y, {"response_mask": mask, "weight": weight}
+
+
+def _seen(images, view, pixel_range):
+    """Images under a view: one, several or none for each example."""
+    if not images.size:
+        return images
+    flat = images.reshape(-1, *images.shape[-3:])
+    return view.images(flat, pixel_range).reshape(images.shape)
 
 
 def _fill(values, count):
@@ -336,19 +341,23 @@ def _fill(values, count):
 
 def _read_and_check(examples, task):
     """Texts and their ids; images are looked at and let go."""
-    prompts, responses, dim_floats = [], [], True
+    prompts, responses, num_images, dim_floats = [], [], [], True
     shape = None
     for example in examples:
         example_id = example["example_id"]
         _check_text("prompts", example["prompts"], example_id)
         _check_text("responses", example["responses"], example_id)
-        image = example["images"]
-        shape = shape or image.shape
-        _check_image(image, shape, task.pixel_range, example_id)
-        dim_floats &= image.dtype.kind == "f" and bool(image.max() <= 1.0)
+        images = images_of(example["images"])
+        _check_num_images(len(images), example["prompts"], task, example_id)
+        for image in images:
+            shape = shape or image.shape
+            _check_image(image, shape, task.pixel_range, example_id)
+            dim_floats &= image.dtype.kind == "f" and bool(image.max() <= 1.0)
+        num_images.append(len(images))
         prompts.append(example["prompts"])
         responses.append(example["responses"])
-    if dim_floats and task.pixel_range[1] > 1.5:
+    _warn_of_no_image(num_images, task)
+    if any(num_images) and dim_floats and task.pixel_range[1] > 1.5:
         low, high = task.pixel_range
         warnings.warn(
             "All `images` are floats of at most 1, while the task's image "
@@ -356,8 +365,11 @@ def _read_and_check(examples, task):
             "seen as black. Multiply them by 255.",
             stacklevel=3,
         )
-    prompt_ids, response_ids = task.tokenize(prompts), task.tokenize(responses)
-    _check_lengths(examples.example_ids, prompt_ids, response_ids, task)
+    prompt_ids = task.tokenize_prompts(prompts)
+    response_ids = task.tokenize(responses)
+    example_ids = examples.example_ids
+    _check_placeholders(example_ids, num_images, prompt_ids, response_ids, task)
+    _check_lengths(example_ids, prompt_ids, response_ids, task)
     return prompt_ids, response_ids, prompts, responses
 
 
@@ -367,6 +379,57 @@ def _check_text(field, text, example_id):
             f"`{field}` must be non-empty strings. Drop or mend the example. "
             f"Received: {text!r} in example {example_id!r}"
         )
+
+
+def _check_num_images(count, prompt, task, example_id):
+    """As many as the task takes, each with its token in the prompt."""
+    fewest, most = task.num_images
+    if not fewest <= count <= most:
+        wanted = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+        raise ValueError(
+            f"`images` must hold {wanted} of them in each example, for that "
+            f"is what this {type(task.task).__name__} reads: one array, a "
+            "list of arrays, or `None` for none. Fields are renamed with "
+            "`Examples(..., rename={'image': 'images'})`. Received: "
+            f"{count} images in example {example_id!r}"
+        )
+    token = task.image_token
+    if token is not None and prompt.count(token) != count:
+        raise ValueError(
+            f"`prompts` must hold {token!r} once for each image, where the "
+            "image stands: the model would not see the image, or would see "
+            f"the token alone. Received: {prompt.count(token)} of them for "
+            f"{count} images in example {example_id!r}: {prompt!r}"
+        )
+
+
+def _warn_of_no_image(num_images, task):
+    if task.num_images[1] and not any(num_images):
+        warnings.warn(
+            "None of the examples has `images`, though this "
+            f"{type(task.task).__name__} reads images. If they have, under "
+            "another name, pass `Examples(..., rename={'image': 'images'})`.",
+            stacklevel=4,
+        )
+
+
+def _check_placeholders(
+    example_ids, num_images, prompt_ids, response_ids, task
+):
+    """Untrusted text must not place an image where there is none."""
+    for example_id, count, prompt, response in zip(
+        example_ids, num_images, prompt_ids, response_ids
+    ):
+        found = task.num_placeholders(prompt), task.num_placeholders(response)
+        wanted = count * task.num_placeholders_per_image, 0
+        if found != wanted:
+            raise ValueError(
+                "`prompts` and `responses` must not hold the placeholder that "
+                "the preprocessor writes for an image. Drop or mend the "
+                f"example. Received: {found[0]} placeholders in the prompt, "
+                f"where {wanted[0]} belong, and {found[1]} in the response of "
+                f"example {example_id!r}"
+            )
 
 
 def _check_image(image, shape, pixel_range, example_id):

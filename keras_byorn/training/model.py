@@ -14,7 +14,7 @@ from keras_byorn.training.diary import TrainingDiary
 from keras_byorn.training.objective import example_losses, weighted_mean
 from keras_byorn.training.teacher import separate_averages
 from keras_byorn.vlm.generation import prompt_groups
-from keras_byorn.vlm.task import VisionLanguageTask
+from keras_byorn.vlm.task import VisionLanguageTask, logits_of
 
 if keras.config.backend() == "jax":
     from keras_byorn.training.train_step_jax import TrainStep
@@ -105,7 +105,7 @@ class BYORnModel(TrainStep, keras.Model):
             training: bool.
         """
         inputs = {name: inputs[name] for name in self._input_names}
-        return self.vlm(inputs, training=training)
+        return logits_of(self.vlm, inputs, training=training)
 
     def objective(self, data, training):
         """The loss of one batch; updates the metrics on the way.
@@ -263,8 +263,8 @@ class BYORnModel(TrainStep, keras.Model):
         grouped by length first.
 
         Args:
-            inputs: a dict of `"images"`, `(B, H, W, 3)`, and `"prompts"`, a
-                list of B strings.
+            inputs: a dict of `"images"`, as the task's `generate` takes
+                them, if it reads any, and `"prompts"`, a list of B strings.
             **kwargs: as in the task's `generate`, such as `max_length` and
                 `strip_prompt`.
 
@@ -272,16 +272,17 @@ class BYORnModel(TrainStep, keras.Model):
             A list of B strings.
         """
         seam = VisionLanguageTask(self.vlm)
-        prompts = inputs["prompts"]
+        prompts, images = inputs["prompts"], inputs.get("images")
         if seam.family.mixed_prompt_lengths or isinstance(prompts, str):
-            return self.vlm.generate(dict(inputs), **kwargs)
-        prompts, images = list(prompts), np.asarray(inputs["images"])
+            return self.vlm.generate(
+                seam.generate_inputs(images, prompts), **kwargs
+            )
+        prompts, images = list(prompts), np.asarray(images)
         responses = [None] * len(prompts)
         for group in prompt_groups(seam.tokenize(prompts), len(prompts)):
-            batch = {
-                "images": images[group],
-                "prompts": [prompts[i] for i in group],
-            }
+            batch = seam.generate_inputs(
+                images[group], [prompts[i] for i in group]
+            )
             texts = self.vlm.generate(batch, **kwargs)
             for index, text in zip(group, texts):
                 responses[index] = text

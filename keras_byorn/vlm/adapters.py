@@ -2,6 +2,8 @@
 
 import contextlib
 
+import keras
+
 
 def lora_layers(model):
     """The layers of a model that have a LoRA adapter."""
@@ -12,23 +14,46 @@ def lora_layers(model):
     ]
 
 
-def freeze_lora_biases(model):
-    """Freezes the biases of layers with an adapter.
+def lora_candidates(model):
+    """Names to pass as `target_layer_names`, in order, each once.
 
-    Keras leaves them trainable, and an adapter that is off does not bring
-    back a bias that was trained.
+    Args:
+        model: a KerasHub backbone.
 
     Returns:
-        int. How many biases were frozen.
+        A list of strings: names of dense layers, which can have an adapter.
     """
-    biases = [
-        layer.bias
-        for layer in lora_layers(model)
-        if getattr(layer, "bias", None) is not None and layer.bias.trainable
+    names = [
+        layer.name
+        for layer in model._flatten_layers(include_self=False)
+        if isinstance(layer, (keras.layers.Dense, keras.layers.EinsumDense))
+        and layer.weights
     ]
-    for bias in biases:
-        bias.trainable = False
-    return len(biases)
+    return list(dict.fromkeys(names))
+
+
+def freeze_beside_lora(backbone):
+    """Freezes what `enable_lora` means to freeze, and leaves trainable.
+
+    That is the biases of layers with an adapter, and weights that the
+    backbone itself holds. An adapter that is off would not bring back what
+    they were. What belongs to a layer that the user made trainable stays so.
+
+    Args:
+        backbone: a KerasHub backbone with LoRA enabled.
+
+    Returns:
+        int. How many variables were frozen.
+    """
+    biases = [getattr(layer, "bias", None) for layer in lora_layers(backbone)]
+    strays = [
+        variable
+        for variable in [*biases, *backbone._trainable_variables]
+        if variable is not None and variable.trainable
+    ]
+    for variable in strays:
+        variable.trainable = False
+    return len(strays)
 
 
 def trainable_beside_lora(model):

@@ -29,7 +29,7 @@ def generate_group(task, images, prompt_ids, length, batch_size):
 
     Args:
         task: a `VisionLanguageTask`.
-        images: array, `(N, H, W, 3)`.
+        images: array of N rows, see `VisionLanguageTask.stack_images`.
         prompt_ids: list of N int arrays of one length.
         length: int. Prompt and response have so many tokens at most.
         batch_size: int, at least N.

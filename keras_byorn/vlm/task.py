@@ -5,20 +5,21 @@ import contextlib
 import numpy as np
 from keras import ops
 
-from keras_byorn.vlm.families import family_of
+from keras_byorn.vlm.families import family_of, find_family
 
 
 class VisionLanguageTask:
     """Speaks to a KerasHub vision-language task in ids and arrays.
 
     All that the rest of the package knows of a task is here, and what differs
-    from family to family is in `families.py`.
+    from family to family is in `families`.
 
     Args:
         task: a KerasHub task of a known family, with its preprocessor.
 
     Raises:
-        ValueError: if the task is of no known family or has no preprocessor.
+        ValueError: if the task is of no known family, has no preprocessor, or
+            cannot be trained with the installed KerasHub.
     """
 
     def __init__(self, task):
@@ -29,18 +30,32 @@ class VisionLanguageTask:
             preprocessor.build(None)
 
     @property
+    def preprocessor(self):
+        return self.task.preprocessor
+
+    @property
     def tokenizer(self):
-        return self.task.preprocessor.tokenizer
+        return self.preprocessor.tokenizer
 
     @property
     def sequence_length(self):
         """int. The most tokens of prompt and response together."""
-        return self.task.preprocessor.sequence_length
+        return self.family.sequence_length(self.preprocessor)
 
     @property
     def end_token_ids(self):
-        """tuple of ints. Any of them ends a response."""
-        return (int(self.tokenizer.end_token_id),)
+        """tuple of ints. Any of them ends a response; the first is packed."""
+        tokenizer = self.tokenizer
+        ids = [
+            tokenizer.end_token_id,
+            getattr(tokenizer, "end_token2_id", None),
+        ]
+        for piece in self.family.more_end_tokens:
+            token_id = self._id_of(piece)
+            # What is not in the vocabulary comes back as unknown.
+            if token_id is not None and self.pieces([token_id]) == [piece]:
+                ids.append(token_id)
+        return tuple(dict.fromkeys(int(i) for i in ids if i is not None))
 
     @property
     def input_names(self):
@@ -48,10 +63,24 @@ class VisionLanguageTask:
         return list(self.task.input)
 
     @property
+    def num_images(self):
+        """pair of ints. The fewest and the most images of one example."""
+        return self.family.num_images(self.preprocessor)
+
+    @property
+    def image_token(self):
+        """string or `None`. What stands in a prompt for each image."""
+        if not self.num_images[1]:
+            return None
+        return self.family.image_token
+
+    @property
     def pixel_range(self):
         """pair of floats. What the image converter takes pixels to be."""
-        low, high = self.family.pixel_range
-        converter = self.task.preprocessor.image_converter
+        low, high = self.family.raw_pixel_range or self.family.pixel_range
+        if self.family.raw_pixel_range or not self.num_images[1]:
+            return low, high
+        converter = self.preprocessor.image_converter
         scale, offset = converter.scale, converter.offset
         scale = 1.0 if scale is None else float(np.min(scale))
         offset = 0.0 if offset is None else float(np.max(offset))
@@ -63,9 +92,40 @@ class VisionLanguageTask:
         rows = ids.to_list() if hasattr(ids, "to_list") else ids
         return [np.asarray(row, "int32").reshape(-1) for row in rows]
 
+    def tokenize_prompts(self, prompts):
+        """Token ids of each prompt, each image token made its placeholders.
+
+        Args:
+            prompts: list of strings.
+
+        Returns:
+            A list of int32 arrays, without start and end.
+        """
+        token = self.image_token
+        if token is not None:
+            expanded = self.family.expanded_image_token(self.preprocessor)
+            prompts = [prompt.replace(token, expanded) for prompt in prompts]
+        return self.tokenize(prompts)
+
+    def num_placeholders(self, token_ids):
+        """int. How many of the ids the task replaces by image embeddings."""
+        if self.image_token is None:
+            return 0
+        placeholder = self.family.image_placeholder_id(self.preprocessor)
+        return int(np.sum(np.asarray(token_ids) == placeholder))
+
+    @property
+    def num_placeholders_per_image(self):
+        """int. Ids in a prompt that stand for one image."""
+        if self.image_token is None:
+            return 0
+        return self.preprocessor.num_vision_tokens_per_image
+
     def detokenize(self, token_ids):
-        """The text of one row of ids."""
-        return str(self.tokenizer.detokenize(np.asarray(token_ids, "int32")))
+        """The text of one row of ids; end tokens have none."""
+        token_ids = np.asarray(token_ids, "int32")
+        text = token_ids[~np.isin(token_ids, self.end_token_ids)]
+        return str(self.tokenizer.detokenize(text))
 
     def pieces(self, token_ids):
         """The pieces of the vocabulary that one row of ids stands for."""
@@ -73,13 +133,27 @@ class VisionLanguageTask:
 
     def packed_length(self, prompt_ids, response_ids):
         """int. Tokens of prompt and response, start and end included."""
-        preprocessor = self.task.preprocessor
-        added = preprocessor.add_start_token + preprocessor.add_end_token
-        return len(prompt_ids) + len(response_ids) + int(added)
+        return self.family.packed_length(
+            self.preprocessor, prompt_ids, response_ids
+        )
+
+    def stack_images(self, images):
+        """The images of a batch, as they are, in one array.
+
+        Args:
+            images: list of B entries, each as an example holds it: an array
+                `(H, W, 3)`, a list of such arrays, or `None`.
+
+        Returns:
+            array, `(B, H, W, 3)`; `(B, M, H, W, 3)` where an example may have
+            M images; `(B, 0)` where the task reads none.
+        """
+        images = [images_of(own) for own in images]
+        return self.family.stack_images(self.preprocessor, images)
 
     def convert_images(self, images):
-        """Pixels as the backbone wants them, a float array (B, H, W, 3)."""
-        converter = self.task.preprocessor.image_converter
+        """Pixels as the backbone wants them, a float array `(B, H, W, 3)`."""
+        converter = self.preprocessor.image_converter
         return ops.convert_to_numpy(converter(np.asarray(images)))
 
     def pack(self, prompt_ids, response_ids, length):
@@ -91,29 +165,32 @@ class VisionLanguageTask:
             length: int. Tokens in a row; shorter rows are padded.
 
         Returns:
-            A pair of int32 arrays `(N, length)`: token ids, and 1 where a
-            token is of the response (its end token included), else 0.
-        """
-        token_ids, segment_ids = self._packer(
-            (prompt_ids, response_ids), length, add_end_value=True
-        )
-        in_response = (segment_ids == 1) & self._is_text(token_ids)
-        return token_ids, in_response.astype("int32")
+            A tuple of arrays with N rows. The first two are int32,
+            `(N, length)`: token ids, and 1 where a token is of the response
+            (its end token included), else 0. Encoder-decoders add what their
+            encoder reads.
 
-    def training_inputs(self, images, token_ids, in_response):
+        Raises:
+            ValueError: if a row does not fit.
+        """
+        return self.family.pack(
+            self.preprocessor, prompt_ids, response_ids, length
+        )
+
+    def training_inputs(self, images, *packed):
         """What a training step takes, from packed rows.
 
         Args:
-            images: array, `(B, H, W, 3)`, pixels in `pixel_range`.
-            token_ids: int32 array, `(B, T + 1)`, see `pack()`.
-            in_response: int32 array, `(B, T + 1)`, see `pack()`.
+            images: array, see `stack_images()`, pixels in `pixel_range`.
+            *packed: arrays with B rows of T + 1 tokens, see `pack()`.
 
         Returns:
             A tuple `(x, y, response_mask)`: exactly the task's inputs, the
             token that follows each of their T positions, and, as a bool array
             `(B, T)`, whether that token is of the response.
         """
-        x = self._inputs(images, token_ids[:, :-1], in_response[:, :-1])
+        token_ids, in_response = packed[:2]
+        x = self._inputs(images, self.family.training_text(packed))
         return x, token_ids[:, 1:], in_response[:, 1:].astype("bool")
 
     def generate_ids(self, images, prompt_ids, length):
@@ -123,53 +200,79 @@ class VisionLanguageTask:
         prompt lengths, all prompts must have one length.
 
         Args:
-            images: array, `(B, H, W, 3)`, pixels in `pixel_range`.
+            images: array, see `stack_images()`, pixels in `pixel_range`.
             prompt_ids: list of B int arrays.
             length: int. Prompt and response have so many tokens at most.
 
         Returns:
-            A list of B entries: the ids of the response without its end
-            token, or `None` where it did not end within `length`.
+            A list of B entries: the ids of the response without the end token
+            that is packed (another one that ended it is its last id), or
+            `None` where it did not end within `length`.
         """
-        token_ids, _ = self._packer((prompt_ids,), length, add_end_value=False)
-        num_prompt = self._is_text(token_ids).sum(axis=-1)
+        text, starts = self.family.generation_text(
+            self.preprocessor, prompt_ids, length
+        )
         generate = self.task.make_generate_function()
         outputs = generate(
-            self._inputs(images, token_ids, np.zeros_like(token_ids)),
-            stop_token_ids=self.end_token_ids,
+            self._inputs(images, text), stop_token_ids=self.end_token_ids
         )
-        outputs = ops.convert_to_numpy(outputs["token_ids"])
+        outputs = self.family.generated_ids(outputs)
         return [
-            self._until_end(row[start:])
-            for row, start in zip(outputs, num_prompt)
+            self._until_end(row[start:]) for row, start in zip(outputs, starts)
         ]
+
+    def generate_inputs(self, images, prompts):
+        """Inputs of the task's own `generate`, under its own names.
+
+        Args:
+            images: array or list, as the task's `generate` takes them.
+            prompts: string or list of strings.
+        """
+        if self.family.prompt_key is None:
+            return prompts
+        inputs = {self.family.prompt_key: prompts}
+        return inputs if images is None else {"images": images, **inputs}
 
     def _until_end(self, token_ids):
         ends = np.flatnonzero(np.isin(token_ids, self.end_token_ids))
-        return token_ids[: ends[0]].astype("int32") if len(ends) else None
+        if not len(ends):
+            return None
+        packed = token_ids[ends[0]] == self.end_token_ids[0]
+        return token_ids[: ends[0] + (not packed)].astype("int32")
 
-    def _inputs(self, images, token_ids, in_response):
-        return {
-            "images": self.convert_images(images),
-            "token_ids": token_ids,
-            "padding_mask": self._is_text(token_ids),
-            "response_mask": in_response.astype("bool"),
-        }
+    def _inputs(self, images, text):
+        inputs = self.family.inputs(self.preprocessor, images, text)
+        return {name: inputs[name] for name in self.input_names}
 
-    def _is_text(self, token_ids):
-        return token_ids != self.tokenizer.pad_token_id
+    def _id_of(self, piece):
+        try:
+            return self.tokenizer.token_to_id(piece)
+        except (KeyError, ValueError):
+            return None
 
-    def _packer(self, segments, length, add_end_value):
-        token_ids, segment_ids = self.task.preprocessor.packer(
-            tuple([row.tolist() for row in rows] for rows in segments),
-            sequence_length=length,
-            add_start_value=self.task.preprocessor.add_start_token,
-            add_end_value=add_end_value,
-        )
-        return (
-            np.asarray(ops.convert_to_numpy(token_ids), "int32"),
-            np.asarray(ops.convert_to_numpy(segment_ids), "int32"),
-        )
+
+def logits_of(task, inputs, training=False):
+    """Logits of a task, right even where its own `call` is not.
+
+    Args:
+        task: a KerasHub task of a known family.
+        inputs: a dict, exactly the task's inputs.
+        training: bool.
+
+    Returns:
+        float tensor, `(B, T, V)`.
+    """
+    family = find_family(task)
+    if family is None:  # a reference may be any task with these inputs
+        return task(inputs, training=training)
+    return family.logits(task, inputs, training)
+
+
+def images_of(images):
+    """The images of one example in a list, however the example holds them."""
+    if images is None:
+        return []
+    return images if isinstance(images, list) else [images]
 
 
 @contextlib.contextmanager

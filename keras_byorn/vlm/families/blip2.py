@@ -1,0 +1,24 @@
+"""BLIP-2: an image in a few query tokens before the text."""
+
+import keras_hub
+
+from keras_byorn.vlm.families.encoder_decoder import EncoderDecoder
+from keras_byorn.vlm.families.family import Family
+
+# The image converter brings its own statistics, for bytes.
+RAW_PIXEL_RANGE = (0.0, 255.0)
+
+
+class Blip2Opt(Family):
+    """With OPT. Its preprocessor knows no prompt; here there is one."""
+
+    task_classes = (keras_hub.models.BLIP2CausalLM,)
+    raw_pixel_range = RAW_PIXEL_RANGE
+    prompt_key = "text"
+
+
+class Blip2T5(EncoderDecoder):
+    """With Flan-T5, whose encoder reads the image and the prompt."""
+
+    task_classes = (keras_hub.models.BLIP2Seq2SeqLM,)
+    raw_pixel_range = RAW_PIXEL_RANGE

@@ -1,0 +1,67 @@
+"""Gemma 4: images as patches, each where its token stands."""
+
+import keras_hub
+import numpy as np
+from keras import ops
+
+from keras_byorn.vlm.families.several_images import SeveralImages
+
+
+class Gemma4(SeveralImages):
+    """Reads images and text; audio and video are left out."""
+
+    task_classes = (keras_hub.models.Gemma4CausalLM,)
+    image_token = "<|image|>"
+    more_end_tokens = ("<turn|>",)
+
+    def check(self, task):
+        """The converter must make as many tokens as the prompt has."""
+        preprocessor = task.preprocessor
+        if not self.reads_images(preprocessor):
+            return
+        converter = preprocessor.image_converter
+        encoder = task.backbone.vision_encoder
+        made = converter.max_soft_tokens, converter.pooling_kernel_size
+        read = preprocessor.num_vision_tokens_per_image, encoder.pool_size
+        if made != read:
+            raise ValueError(
+                "`vlm.preprocessor.image_converter` must make the tokens that "
+                "the task reads. A preset saved by KerasHub 0.32 forgets "
+                "`max_soft_tokens` and `pooling_kernel_size`: after "
+                "`from_preset`, set the converter to a `Gemma4ImageConverter("
+                f"max_soft_tokens={read[0]}, pooling_kernel_size={read[1]}, "
+                "...)`. Received: a converter with "
+                f"max_soft_tokens={made[0]}, pooling_kernel_size={made[1]}"
+            )
+
+    def expanded_image_token(self, preprocessor):
+        count = preprocessor.num_vision_tokens_per_image
+        return f"<|image>{self.image_token * count}<image|>"
+
+    def image_size(self, preprocessor):
+        converter = preprocessor.image_converter
+        return (converter.patch_size * converter.pooling_kernel_size,) * 2
+
+    def converted(self, preprocessor, images, mask):
+        batch, most = images.shape[:2]
+        flat = images.reshape(batch * most, *images.shape[2:])
+        patches = preprocessor.image_converter(flat)
+        return {
+            name: (flat := ops.convert_to_numpy(values)).reshape(
+                batch, most, *flat.shape[1:]
+            )
+            for name, values in patches.items()
+        }
+
+    def inputs(self, preprocessor, images, text):
+        batch, length = text["token_ids"].shape
+        bins = preprocessor.audio_input_feat_size
+        position_ids = np.arange(length, dtype="int32")
+        return {
+            **super().inputs(preprocessor, images, text),
+            "position_ids": np.broadcast_to(position_ids, (batch, length)),
+            "audio_mel": np.zeros((batch, 0, 1, bins), "float32"),
+            "audio_mel_mask": np.zeros((batch, 0, 1), "int32"),
+            "audio_indices": np.zeros((batch, 0), "int32"),
+            "audio_mask": np.zeros((batch, length), bool),
+        }

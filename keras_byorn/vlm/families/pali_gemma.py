@@ -1,0 +1,13 @@
+"""PaliGemma and PaliGemma 2: one image before the prompt."""
+
+import keras_hub
+
+from keras_byorn.vlm.families.family import Family
+
+
+class PaliGemma(Family):
+    """One image, no placeholder, full attention over image and prompt."""
+
+    task_classes = (keras_hub.models.PaliGemmaCausalLM,)
+    # Generated tokens overwrite keys of longer prompts in the same batch.
+    mixed_prompt_lengths = False

@@ -1,0 +1,62 @@
+"""T5Gemma 2: an encoder that reads images and the prompt."""
+
+import keras_hub
+import numpy as np
+from keras import ops
+
+from keras_byorn.vlm import packing
+from keras_byorn.vlm.families.encoder_decoder import EncoderDecoder
+
+
+class T5Gemma2(EncoderDecoder):
+    """No image or one, where its token stands.
+
+    Its KerasHub preprocessor trains on black pictures in the place of the
+    images, so the batch is put together here.
+    """
+
+    task_classes = (keras_hub.models.T5Gemma2Seq2SeqLM,)
+    raw_pixel_range = (0.0, 255.0)
+    image_token = "<start_of_image>"
+    more_end_tokens = ("<end_of_turn>",)
+
+    def num_images(self, preprocessor):
+        return (0, 1) if self.reads_images(preprocessor) else (0, 0)
+
+    def expanded_image_token(self, preprocessor):
+        count = preprocessor.num_vision_tokens_per_image
+        return (
+            "\n\n<start_of_image>"
+            + "<image_soft_token>" * count
+            + "<end_of_image>\n\n"
+        )
+
+    def image_placeholder_id(self, preprocessor):
+        return preprocessor.tokenizer.token_to_id("<image_soft_token>")
+
+    def encoder_row(self, preprocessor, prompt_ids):
+        if not preprocessor.add_start_token:
+            return prompt_ids
+        start = np.atleast_1d(preprocessor.encoder_packer.start_value)
+        return np.concatenate([start, prompt_ids])
+
+    def stack_images(self, preprocessor, images):
+        if not self.reads_images(preprocessor):
+            return super().stack_images(preprocessor, images)
+        given = [image for own in images for image in own]
+        size = preprocessor.image_converter.image_size
+        black = np.zeros_like(given[0]) if given else np.zeros((*size, 3))
+        return np.stack([own[0] if own else black for own in images])
+
+    def image_inputs(self, preprocessor, images, text):
+        if not self.reads_images(preprocessor):
+            return {}
+        converted = preprocessor.image_converter(np.asarray(images))
+        mask = text["encoder_token_ids"] == self.image_placeholder_id(
+            preprocessor
+        )
+        width = preprocessor.num_vision_tokens_per_image
+        return {
+            "images": ops.convert_to_numpy(converted)[:, None],
+            "vision_indices": packing.positions(mask, width),
+        }
