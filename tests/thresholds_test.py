@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_byorn.plausibility.groups import ALL
 from keras_byorn.plausibility.thresholds import (
     ConformalThreshold,
     FlagFraction,
@@ -285,6 +286,16 @@ def test_each_group_has_its_own_cut():
     assert set(threshold.cuts_of(["hard", "easy", "new"])) == set(
         np.float32([-np.inf, threshold.cuts["easy"]])
     )
+
+
+def test_a_length_is_judged_by_its_whole_group():
+    """All poisoned at one length: its own company must not excuse it."""
+    rng = np.random.default_rng(0)
+    scores = np.r_[rng.normal(-9.0, 0.3, 300), rng.normal(-0.5, 0.1, 300)]
+    parts = [ALL.of_length(5, 5)] * 300 + [ALL.of_length(7, 9)] * 300
+    threshold = MixtureThreshold().fit(scores, parts)
+    flags = threshold.suspect_probability_of(scores, parts)
+    assert flags[:300].all() and not flags[300:].any()
 
 
 def test_a_fraction_is_taken_of_each_group():

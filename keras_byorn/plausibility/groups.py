@@ -45,8 +45,10 @@ def group_examples(prompts, responses, lengths, min_group=MIN_GROUP):
       prompt (a trigger word in it makes no group);
     - where nearly all responses are the same, the prompt makes no group (nor
       does a fixed target);
-    - a length of response is a part of its group, and thresholds do not let it
-      excuse what the whole group finds implausible.
+    - a length of response is only a part of its group. Where no trusted
+      examples vouch for it, thresholds judge it by the whole: measured on
+      Digit Scenes, cuts by length excused a target of one length, and doubted
+      the rarer answer to yes/no questions.
 
     Args:
         prompts, responses: lists of N strings.

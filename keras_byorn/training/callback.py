@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_byorn.plausibility.company import in_bad_company
 from keras_byorn.plausibility.evidence import Evidence
 from keras_byorn.plausibility.groups import group_examples
 from keras_byorn.plausibility.scorers import (
@@ -238,7 +239,10 @@ class BYORnCallback(keras.callbacks.Callback):
             self.evidence.responses,
             self.evidence.response_mask.sum(axis=-1),
         )
-        batches.store.set_scores(plausibility, self.flag(plausibility))
+        probability = self.flag(plausibility)
+        if self.second_look:
+            probability = in_bad_company(self.evidence.responses, probability)
+        batches.store.set_scores(plausibility, probability)
 
     def _teaching(self):
         """Within this block the model has the weights of the teacher."""

@@ -54,8 +54,5 @@ class FlagFraction(Threshold):
             return float(last), f"{reason}, as far as scores differ"
         return between(last, above[0]), reason
 
-    def find_part_cut(self, plausibility, seed):
-        return -np.inf  # so much of each part would be more of the whole
-
     def get_config(self):
         return {"flag_fraction": self.flag_fraction, **super().get_config()}

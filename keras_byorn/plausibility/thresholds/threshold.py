@@ -82,29 +82,21 @@ class Threshold:
         return self
 
     def _fit_groups(self, plausibility, groups, example_ids, seed):
-        """A cut for each group; a part of one has that of the whole, at least.
+        """A cut for each whole group, which holds for all parts of it.
 
-        So that what is implausible in its group is not excused by the company
-        of others of its length, which may be poisoned all.
+        Parts by length have no cut of their own: it would excuse a length at
+        which all are poisoned, or doubt a part of what is usual as a whole.
         """
         wholes = np.array([whole_of(group) for group in groups], object)
         reasons, self.cuts = {}, {}
         for group, _ in collections.Counter(wholes).most_common():
-            of_group = wholes == group
-            cut, reasons[group] = self.find_cut(plausibility[of_group], seed)
-            self.cuts[group] = cut
-            for part in set(groups[of_group]) - {group}:
-                own = self.find_part_cut(plausibility[groups == part], seed)
-                self.cuts[part] = max(cut, own)
+            scores = plausibility[wholes == group]
+            self.cuts[group], reasons[group] = self.find_cut(scores, seed)
         self.cut = next(iter(self.cuts.values()))
         self.reason = "; ".join(
             reason if len(reasons) == 1 else f"{group}: {reason}"
             for group, reason in reasons.items()
         )
-
-    def find_part_cut(self, plausibility, seed):
-        """The cut for a part of a group, if there is a reason for a higher."""
-        return self.find_cut(plausibility, seed)[0]
 
     def _check(self, probability):
         flagged = float(np.mean(probability >= 0.5))
@@ -148,8 +140,11 @@ class Threshold:
 
     def cuts_of(self, groups):
         """The cut that applies to each example, float32 array `(N,)`."""
-        cuts = [self.cuts.get(group, self.cut) for group in groups]
-        return np.array(cuts, "float32")
+        cuts = self.cuts
+        return np.array(
+            [cuts.get(g, cuts.get(whole_of(g), self.cut)) for g in groups],
+            "float32",
+        )
 
     def suspect_probability_of(self, plausibility, groups=None):
         """The same for a NumPy array, `(N,)`, and the groups it is of."""
