@@ -213,8 +213,8 @@ class BYORnCallback(keras.callbacks.Callback):
             raise ValueError(
                 "`BYORnCallback` replaces targets between epochs, and so needs "
                 "`BYORnModel.fit(TargetBatches(examples, vlm))`. A stream is "
-                "defended without it, by `BYORnModel(vlm, threshold=...)` with "
-                f"a fitted threshold. Received: {type(self.model).__name__} "
+                "defended without it, by `BYORnModel.calibrate(stream, "
+                f"MixtureThreshold())`. Received: {type(self.model).__name__} "
                 "that is not fitted on TargetBatches"
             )
 

@@ -12,6 +12,7 @@ from keras_byorn.plausibility.scorers import MeanLogLikelihood
 from keras_byorn.targets.batches import TargetBatches
 from keras_byorn.training.diary import TrainingDiary
 from keras_byorn.training.objective import example_losses, weighted_mean
+from keras_byorn.training.streams import StreamSample
 from keras_byorn.training.teacher import separate_averages
 from keras_byorn.vlm.generation import prompt_groups
 from keras_byorn.vlm.task import VisionLanguageTask, logits_of
@@ -63,12 +64,16 @@ class BYORnModel(TrainStep, keras.Model):
     )
     ```
 
-    A stream is any data set of what the task's preprocessor returns:
+    A stream is any data set of what the task's preprocessor returns. It has no
+    ids, so that nothing is regenerated or looked at twice; suspects carry no
+    weight:
 
     ```python
-    threshold = keras_byorn.FlagFraction(0.4).fit(scores_of_a_sample)
-    model = keras_byorn.BYORnModel(vlm, threshold=threshold)
-    model.fit(tf_dataset.batch(16).map(vlm.preprocessor))
+    stream = tf_dataset.batch(16).map(vlm.preprocessor)
+    model = keras_byorn.BYORnModel(vlm)
+    model.compile(optimizer=keras.optimizers.AdamW(2e-4))
+    model.calibrate(stream, keras_byorn.MixtureThreshold(), num_batches=100)
+    model.fit(stream)
     ```
 
     Reference:
@@ -157,11 +162,45 @@ class BYORnModel(TrainStep, keras.Model):
         if self.threshold is None:
             raise ValueError(
                 "`threshold` must be given, and fitted, where batches bring "
-                "no weights: pass `BYORnModel(vlm, threshold="
-                "FlagFraction(0.4).fit(scores))`, or train on "
+                "no weights: call `model.calibrate(stream, "
+                "MixtureThreshold())` first, or train on "
                 "`TargetBatches(examples, vlm)`. Received: threshold=None"
             )
         return self.threshold(plausibility)
+
+    def calibrate(self, stream, threshold, num_batches=100, seed=0, verbose=1):
+        """Fits a threshold to a sample of a stream, before training on it.
+
+        The training step then scores each batch with the frozen reference,
+        which costs a forward pass, and gives suspects no weight. What cannot
+        be had without ids: replacements, a second look, an audit, and scorers
+        that compare examples. The cut is that of the sample: where the stream
+        drifts, calibrate again.
+
+        Args:
+            stream: iterable of batches, `(x, y, sample_weight)`, as the task's
+                preprocessor returns them. A generator is consumed as far as it
+                is read.
+            threshold: a threshold, such as `MixtureThreshold()`.
+            num_batches: int. Batches to look at; take those of a shuffled
+                stream. Defaults to 100.
+            seed: int. For the threshold. Defaults to 0.
+            verbose: as in `keras.Model.predict`.
+
+        Returns:
+            float32 array, `(N,)`, the plausibility of the sample.
+
+        Raises:
+            ValueError: if the stream is empty, or as the threshold's `fit`.
+        """
+        sample = StreamSample(stream, num_batches)
+        evidence = self.reference.evidence(sample, verbose)
+        evidence = evidence._replace(response_mask=sample.response_mask)
+        plausibility = ops.convert_to_numpy(self.scorer.fit(evidence)(evidence))
+        self.threshold = threshold.fit(plausibility, seed=seed)
+        # A step that was compiled before has another cut in it.
+        self.train_function = self.test_function = None
+        return plausibility
 
     def compile(self, optimizer="rmsprop", loss=None, **kwargs):
         """Configures training. See `keras.Model.compile`.
