@@ -282,10 +282,12 @@ trains on responses of its own, from the EMA of its weights.
 ### What was scored
 
 Before training, the frozen reference (here a copy of the pretrained model)
-scored every response by its **plausibility**, the mean log-likelihood per
-token, in nats. Low is implausible. The default threshold,
-`MixtureThreshold`, fits two groups to the scores and flags the lower one, but
-only if the two are clearly apart.
+scored every response by its **plausibility**. Low is implausible. By default
+that is the stronger of two doubts: by how much the response as a whole, and by
+how much its worst four tokens, fall behind what the reference would have
+chosen; both in standard deviations from what is usual in these data. The
+default threshold, `MixtureThreshold`, fits groups to the scores and flags the
+lower one, but only if it is clearly apart.
 
 In the picture we colour the scores with the truth, which the defence does not
 have.
@@ -305,7 +307,7 @@ plt.hist(
 )
 if np.isfinite(defence.threshold.cut):
     plt.axvline(defence.threshold.cut, color="black", linestyle=":")
-plt.xlabel("plausibility, nats per token (low = implausible)")
+plt.xlabel("plausibility (low = implausible)")
 plt.ylabel("examples (log scale)")
 plt.title(f"the cut: {defence.threshold.reason}")
 plt.legend(frameon=False)
@@ -404,12 +406,11 @@ plt.show()
   Pass `sampler="random"` to sample.
 - **Clean-label attacks are open.** Where the response of a poisoned example
   is plausible for its picture, no score of the response can see it.
-- **Small changes hide.** An attack that swaps one word, such as the colour,
-  leaves a response that is nearly as plausible as before. The mixture may
-  find no separate group there. Flag a fixed fraction instead:
-  `BYORnCallback(threshold=keras_byorn.FlagFraction(0.4))`, the paper's
-  setting. It costs some quality, because honest examples are flagged with
-  the others.
+- **Small changes hide.** Where an attack leaves responses that are nearly as
+  plausible as before, the mixture may find no separate group. Flag a fixed
+  fraction instead: `BYORnCallback(threshold=keras_byorn.FlagFraction(0.4))`.
+  Honest examples are flagged with the others; after each epoch the student
+  looks again, and restores those that it finds plausible.
 - **Nothing flagged is not a clean bill.** If no group stands apart, the
   callback warns, flags nothing, and training goes on as if undefended.
 - **A suspect is not proof.** Rare but honest responses are implausible too.

@@ -721,9 +721,7 @@ def test_plot_is_a_png(tmp_path, plausibility):
     figure = make_audit([Row("a", plausibility)]).plot_scores(path)
     assert path.read_bytes().startswith(PNG_SIGNATURE)
     (axes,) = figure.axes
-    assert (
-        axes.get_xlabel() == "plausibility, nats per token (low = implausible)"
-    )
+    assert axes.get_xlabel() == "plausibility (low = implausible)"
 
 
 def test_plot_leaves_pyplot_alone():

@@ -409,7 +409,7 @@ def test_a_stream_with_the_callback_is_refused(make_vlm, make_batches):
     """There are no targets to replace; the message says what to do."""
     vlm = make_vlm()
     stream = make_batches(vlm).originals()
-    with pytest.raises(ValueError, match="TargetBatches.*threshold="):
+    with pytest.raises(ValueError, match="TargetBatches.*calibrate"):
         fit(vlm, stream, BYORnCallback(verbose=0))
     assert_untouched(vlm, make_vlm)
 

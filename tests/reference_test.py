@@ -105,8 +105,8 @@ def test_more_than_adapters_trainable_makes_a_copy(
 def test_another_task_can_be_the_reference(
     make_vlm, make_batches, response_log_likelihoods
 ):
-    """It judges with its own weights and is frozen."""
-    vlm, judge = make_vlm(), make_vlm(seed=1)
+    """It judges with its own weights and is frozen, its adapters too."""
+    vlm, judge = make_vlm(), make_vlm(lora_rank=2, seed=1)
     model = BYORnModel(vlm, reference=FrozenReference(judge))
     x, y, extra = make_batches(vlm, batch_size=6)[0]
     mask = extra["response_mask"]

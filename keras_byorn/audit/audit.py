@@ -45,7 +45,7 @@ class Audit:
               `origin`, `replacement`, `written_by`, `verdict`,
               `suspect_probability`, `is_suspect` (at least one half) and
               `revision`, as in the store;
-            - `plausibility` (nats per token, low is implausible, NaN where
+            - `plausibility` (low is implausible, NaN where
               not scored), `student_plausibility` (the same by the student,
               NaN without a second look), `group` and `cut`;
             - `share_more_plausible`: the share of the others of its group

@@ -125,7 +125,7 @@ def percent(fraction):
 
 
 def score(number):
-    """Formats nats per token: `−7.31`; `not scored` for NaN and `None`."""
+    """Formats a score: `−7.31`; `not scored` for NaN and `None`."""
     if number is None or math.isnan(number):
         return "not scored"
     if abs(number) >= INFINITE:

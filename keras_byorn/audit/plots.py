@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pyarrow as pa
 
-AXIS_LABEL = "plausibility, nats per token (low = implausible)"
+AXIS_LABEL = "plausibility (low = implausible)"
 KEPT_COLOR = "#4a7fb0"
 SUSPECT_COLOR = "#d9622b"
 
@@ -15,10 +15,10 @@ class Histogram:
     """How plausible the kept examples and the suspects are.
 
     Attributes:
-        edges: float array, `(num_bins + 1,)`, nats per token.
+        edges: float array, `(num_bins + 1,)`, in the scorer's unit.
         kept: int array, `(num_bins,)`. Kept examples in each bin.
         suspects: int array, `(num_bins,)`. Suspects in each bin.
-        boundary: `(low, high)` in nats per token: the span between the most
+        boundary: `(low, high)` in that unit: the span between the most
             plausible suspect and the least plausible kept example. `None`
             where there are not both.
         is_separate: bool. Whether every kept example is more plausible than

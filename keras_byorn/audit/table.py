@@ -102,7 +102,7 @@ def summarize(table):
 
     Returns:
         Dict of counts (`num_...`), `flagged_fraction` in [0, 1], and means of
-        plausibility in nats per token, each `None` where nothing was scored.
+        plausibility, each `None` where nothing was scored.
     """
     plausibility = table["plausibility"].to_numpy()
     is_suspect = table["is_suspect"].to_numpy()

@@ -54,6 +54,9 @@ class FrozenReference(keras.Model):
         self.adapters_off = adapters_off
         if not adapters_off:
             task.trainable = False
+            # The flag does not reach the adapters of LoRA layers.
+            for variable in task.variables:
+                variable.trainable = False
         self.built = True
 
     @classmethod

@@ -135,8 +135,9 @@ class TargetStore:
 
     @property
     def num_regenerated(self):
-        """int. How many examples have a replacement now."""
-        return len(self._replacements)
+        """int. How many suspects have a replacement now."""
+        suspects = self.suspects
+        return sum(bool(suspects[index]) for index in self._replacements)
 
     @property
     def max_training_rows(self):

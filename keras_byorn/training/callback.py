@@ -42,22 +42,28 @@ class BYORnCallback(keras.callbacks.Callback):
 
     Before training the frozen reference scores every response. What the
     threshold calls suspect is left out of the first epoch; before each
-    further one the teacher, which then knows the task from the kept examples,
-    writes new responses to the suspects' images and prompts.
+    further one the student, which then knows the style of the kept examples,
+    looks again (see `SecondLook`), and the teacher writes new responses to the
+    remaining suspects' images and prompts.
 
-    Adds `num_suspect`, `num_regenerated` (targets of this epoch that the
-    teacher wrote) and `mean_plausibility` (nats per token, of all original
-    responses) to `History`. Where the store is scored already, nothing is
-    scored again.
+    Adds `num_suspect`, `num_regenerated` (how many suspects have a response
+    that the teacher wrote), `num_restored`, `num_alarms` and
+    `mean_plausibility` (of all original responses, in the scorer's unit) to
+    `History`. Where the store is scored already, nothing is scored again.
 
     Args:
         threshold: optional threshold. Defaults to `MixtureThreshold()`, which
             flags nothing where no group of responses stands apart.
-        scorer: optional scorer. Defaults to the model's.
+        scorer: optional scorer. Defaults to
+            `Ensemble([Regret(), WorstSpan(4, Regret())])`, which takes one
+            pass of the reference.
         teacher: string. Who writes replacements: `"ema"`, the average that
             the optimizer keeps with `use_ema=True`; `"student"`, the model as
             it is; `"none"`, nobody: suspects stay left out.
         sampler: `"greedy"`, `"random"` or a `keras_hub.samplers.Sampler`.
+        second_look: bool. Whether the student judges again after each epoch,
+            and copies of what suspects say are suspect too. Defaults to
+            `True`.
         batch_size: optional int. Examples per batch in scoring and
             regenerating. Defaults to four times that of the training batches.
         seed: int. For the threshold and the random sampler. Defaults to 0.
