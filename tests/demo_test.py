@@ -130,13 +130,18 @@ def test_every_attack_has_a_name(script, make_vlm, make_examples, monkeypatch):
     monkeypatch.setattr(
         script.attacks.OptimisedAttack,
         "fit_to",
-        lambda vlm, clean, seed, verbose: (vlm, clean, seed),
+        lambda vlm, clean, target, epsilon, seed, verbose: (
+            (vlm, clean, target, epsilon, seed)
+        ),
     )
-    args = argparse.Namespace(preset="folder", seed=3)
+    args = argparse.Namespace(preset="folder", seed=3, epsilon=0.1)
     clean = make_examples(2)
     found = script.load_attacks("+".join(script.ATTACK_NAMES), clean, args)
-    assert list(found) == [*script.attacks.ATTACKS, "optimised"]
-    assert found["optimised"] == ("the preset", clean, 3)
+    optimised = ["optimised", "optimised_refusal"]
+    assert list(found) == [*script.attacks.ATTACKS, *optimised]
+    target = "sorry i cannot answer that"
+    expected = ("the preset", clean, target, 0.1, 3)
+    assert found["optimised_refusal"] == expected
 
 
 @pytest.mark.parametrize("text", ["patch+patch", "no_such", "patch+"])

@@ -125,8 +125,9 @@ def test_a_kept_example_that_stands_apart_is_taken_out():
     store, student = make(np.empty(0), [])
     met = student.copy()
     late, early = np.arange(200, 240), np.arange(0, 20)
-    met[late] = -4.0
-    met[early] = -4.0
+    met[late] = met[early] = -4.0
+    store.plausibility[late] = store.plausibility[early] = -1.6
+    met[300:310] = -4.0  # hard for the student, but the reference likes them
     look(store, student, met)
     taken = np.flatnonzero(store.verdicts == "taken out")
     assert taken.tolist() == late.tolist()

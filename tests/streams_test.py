@@ -108,3 +108,13 @@ def test_what_a_stream_cannot_have_is_refused(vlm, make_batches):
         model.fit(
             stream_of(make_batches(vlm)), callbacks=[BYORnCallback()], verbose=0
         )
+
+
+def test_a_stream_after_target_batches(vlm, make_examples, make_batches):
+    """The diary of the examples is not kept for a stream."""
+    batches = make_batches(vlm, make_examples(8), batch_size=4)
+    model = make_model(vlm)
+    model.fit(batches, verbose=0)
+    model.calibrate(stream_of(batches), FlagFraction(0.25), verbose=0)
+    history = model.fit(stream_of(batches), verbose=0)
+    assert np.isfinite(history.history["loss"][0])

@@ -111,6 +111,7 @@ class BYORnCallback(keras.callbacks.Callback):
         self.verbose = verbose
         self.evidence = None
         self.groups = None
+        self._batches = None
         self._example_ids = None
         self._regenerator = None
         self._second_look = None
@@ -140,13 +141,13 @@ class BYORnCallback(keras.callbacks.Callback):
 
     @property
     def store(self):
-        """The `TargetStore` of the batches in training."""
-        return self.model.batches.store
+        """The `TargetStore` of the batches that are defended."""
+        return self._batches.store
 
     def before_fit(self):
         """Called by `BYORnModel.fit`: checks, scores, flags."""
         self._check_batches()
-        batches = self.model.batches
+        batches = self._batches = self.model.batches
         if self.teacher == "ema":
             _check_average(self.model.optimizer, batches)
         batch_size = self.batch_size or 4 * batches.batch_size
@@ -201,7 +202,7 @@ class BYORnCallback(keras.callbacks.Callback):
         """What was implausible, why, and what replaced it: an `Audit`."""
         from keras_byorn.audit import Audit  # stands behind training
 
-        batches = self.model.batches
+        batches = self._batches
         evidence = {}
         if self.evidence is not None:
             evidence = {

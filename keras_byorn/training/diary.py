@@ -22,12 +22,15 @@ class TrainingDiary(keras.layers.Layer):
         self.num_examples = num_examples
         # One place more, for rows that are no original response.
         shape = (num_examples + 1,)
-        self._noted = self.add_weight(shape, "zeros", name="losses")
-        self._steps = self.add_weight(
-            shape, "zeros", dtype="int32", name="steps"
-        )
-        self._step = self.add_weight((), "zeros", dtype="int32", name="step")
+        self._noted = self._counter(shape, "float32", "losses")
+        self._steps = self._counter(shape, "int32", "steps")
+        self._step = self._counter((), "int32", "step")
         self.built = True
+
+    def _counter(self, shape, dtype, name):
+        return self.add_weight(
+            shape, "zeros", dtype=dtype, trainable=False, name=name
+        )
 
     def write(self, positions, losses):
         """Notes the losses of a batch.

@@ -127,8 +127,8 @@ class BYORnModel(TrainStep, keras.Model):
         losses = example_losses(
             token_log_likelihoods(logits, y, response_mask), response_mask
         )
-        if training and self.diary is not None:
-            _, _, extra = keras.utils.unpack_x_y_sample_weight(data)
+        _, _, extra = keras.utils.unpack_x_y_sample_weight(data)
+        if training and isinstance(extra, dict) and "position" in extra:
             self.diary.write(extra["position"], losses)
         loss = weighted_mean(losses, weight)
         self._loss_tracker.update_state(loss, sample_weight=ops.sum(weight))

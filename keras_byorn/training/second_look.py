@@ -47,7 +47,8 @@ class SecondLook:
     - If the reference clearly doubted it, and with it many others that have
       words in common and are plausible to the student only, a backdoor is
       being learned: it stays suspect and raises an *alarm*.
-    - A kept example that stands apart below the others is *taken out*.
+    - A kept example that stands apart below the others, and that the reference
+      doubted too, is *taken out*.
 
     Args:
         model: a `BYORnModel` in training.
@@ -82,8 +83,9 @@ class SecondLook:
         if len(suspects):
             student[suspects] = self._plausibility(suspects)
             verdicts = self._of_suspects(suspects, tuned, student)
+        doubt = doubts(store.plausibility)
         for index in self._to_take_out(tuned, met, steps):
-            if not store.suspects[index]:
+            if doubt[index] > JUMP and not store.suspects[index]:
                 verdicts[int(index)] = TAKEN_OUT
         store.review(verdicts, student)
 

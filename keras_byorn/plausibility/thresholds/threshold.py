@@ -134,6 +134,7 @@ class Threshold:
                 f"Received: {type(self).__name__} that is not fitted"
             )
         plausibility = ops.cast(plausibility, "float32")
+        cut = ops.cast(cut, "float32")
         if not self.softness:
             return ops.cast(plausibility < cut, "float32")
         return ops.sigmoid((cut - plausibility) / self.softness)
