@@ -357,7 +357,8 @@ def recall_by_mixture(figures):
 
 def scorer_table(results, figure, worst):
     """Markdown: a row for each scorer, a column for each case."""
-    cases = [c for c in CASES if any(r["case"] == c for r in results)]
+    compared = {r["case"] for r in results if r["detectors"]}
+    cases = [case for case in CASES if case in compared]
     names = list(dict.fromkeys(n for r in results for n in r["detectors"]))
     lines = [
         "| scorer | " + " | ".join(cases) + " |",

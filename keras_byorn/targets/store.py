@@ -187,7 +187,10 @@ class TargetStore:
         looked_at = self._column("student_plausibility", student_plausibility)
         probability = self.suspect_probability.copy()
         for index, verdict in verdicts.items():
-            probability[index] = float(verdict != RESTORED)
+            if verdict == RESTORED:
+                probability[index] = 0.0
+            elif probability[index] < 0.5:  # a soft suspect stays as soft
+                probability[index] = 1.0
         self.suspect_probability = self._probability(probability)
         for index, verdict in verdicts.items():
             if self.verdicts[index] != verdict:
