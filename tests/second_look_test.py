@@ -2,6 +2,7 @@
 
 import types
 
+import keras
 import numpy as np
 import pytest
 
@@ -184,8 +185,14 @@ def test_running_median_follows_the_level():
 def test_the_diary_keeps_the_last_loss_and_its_step():
     """And no loss of a row that is no original."""
     diary = TrainingDiary(4)
-    diary.write(np.array([2, 0, 4], "int32"), np.array([0.5, 0.25, 9.0]))
-    diary.write(np.array([2, 4, 4], "int32"), np.array([0.125, 8.0, 8.0]))
+    for positions, losses in (
+        ([2, 0, 4], [0.5, 0.25, 9.0]),
+        ([2, 4, 4], [0.125, 8.0, 8.0]),
+    ):
+        diary.write(
+            keras.ops.convert_to_tensor(positions, "int32"),
+            keras.ops.convert_to_tensor(losses, "float32"),
+        )
     plausibility, steps = diary.read()
     assert steps.tolist() == [1, 0, 2, 0]
     np.testing.assert_allclose(plausibility, [-0.25, np.nan, -0.125, np.nan])
