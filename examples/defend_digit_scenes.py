@@ -8,7 +8,7 @@ About two minutes on one CPU core, on any backend. The default, a patch on
 
                           none       byorn
     attack success       0.995       0.000
-    exact match          0.935       0.943
+    exact match          0.937       0.945
     recall                   -       1.000
     flagged                  -       0.100
 
