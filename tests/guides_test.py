@@ -126,14 +126,14 @@ def test_getting_started_runs_from_top_to_bottom(tmp_path):
 
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["found"]["recall"] == 1.0
-    assert report["found"]["flagged_fraction"] <= 0.1 + 0.02 * 0.9
+    assert report["found"]["precision"] >= 0.9
     undefended, defended = report["measured"]
     assert defended["attack success rate"] == 0.0
     assert undefended.keys() == defended.keys()
 
     history = json.loads((tmp_path / "history.json").read_text())
     num_suspect = history["num_suspect"][0]
-    assert 32 <= num_suspect <= 32 + 0.02 * 288
+    assert 32 <= num_suspect <= 35
     assert history["num_regenerated"][0] == 0
     assert 0.9 * num_suspect <= history["num_regenerated"][1] <= num_suspect
     for name in ("audit.html", "audit.parquet", "my_safe_vlm/config.json"):

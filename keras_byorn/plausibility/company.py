@@ -40,5 +40,5 @@ def in_bad_company(responses, probability):
     for found in copies.values():
         suspect = np.mean(probability[found] >= 0.5)
         if len(found) >= MIN_COPIES and suspect >= MIN_SUSPECTS:
-            probability[found] = np.maximum(probability[found], 1.0)
+            probability[found] = 1.0
     return probability

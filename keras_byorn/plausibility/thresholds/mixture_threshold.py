@@ -102,9 +102,11 @@ class MixtureThreshold(Threshold):
             GaussianMixture(n, n_init=4, random_state=seed).fit(scores)
             for n in (1, *NUM_COMPONENTS)
         )
+        separation = ashman_d(several[0].means_, several[0].covariances_)
         several = [m for m in several if m.bic(scores) < one.bic(scores)]
         if not several:
-            return None, "one group explains the scores best (BIC)"
+            found = f"separation D = {separation:.2f}"
+            return None, f"one group explains the scores best (BIC), {found}"
         candidates = [
             Candidate(scores[:, 0], mixture, num_lower)
             for mixture in several
