@@ -125,7 +125,7 @@ def test_several_attacks_split_the_rate(script, make_examples):
 
 def test_every_attack_has_a_name(script, make_vlm, make_examples, monkeypatch):
     """`optimised`, too, which fits itself to the preset and clean examples."""
-    preset = keras_hub.models.PaliGemmaCausalLM
+    preset = keras_hub.models.CausalLM
     monkeypatch.setattr(preset, "from_preset", lambda _: "the preset")
     monkeypatch.setattr(
         script.attacks.OptimisedAttack,
