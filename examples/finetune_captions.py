@@ -174,16 +174,17 @@ def distribute(num_devices, batch_size):
             "would train on one device without a word. Set KERAS_BACKEND=jax. "
             f"Received: {num_devices} on {keras.config.backend()}"
         )
-    devices = keras.distribution.list_devices()
-    if not 1 <= num_devices <= len(devices):
+    if num_devices < 1 or batch_size % num_devices:
         raise ValueError(
-            "`--num-devices` must be at least 1, and no more than there are. "
-            f"Received: {num_devices} for the devices {devices}"
+            "`--num-devices` must be at least 1, and `--batch-size` must "
+            "divide by it: each device takes an equal share. Received: a "
+            f"batch size of {batch_size} for {num_devices} devices"
         )
-    if batch_size % num_devices:
+    devices = keras.distribution.list_devices()
+    if num_devices > len(devices):
         raise ValueError(
-            "`--batch-size` must divide by `--num-devices`: each device takes "
-            f"an equal share. Received: {batch_size} for {num_devices} devices"
+            "`--num-devices` must be no more than there are. "
+            f"Received: {num_devices} for the devices {devices}"
         )
     keras.distribution.set_distribution(
         keras.distribution.DataParallel(devices=devices[:num_devices])
