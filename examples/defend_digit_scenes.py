@@ -39,6 +39,7 @@ import keras_byorn
 from keras_byorn import attacks, baselines, evaluation
 from keras_byorn.data.digit_scenes import TASKS, load_digit_scenes
 from keras_byorn.plausibility import scorers
+from keras_byorn.vlm.task import VisionLanguageTask
 
 COLUMNS = {
     "attack_success_rate": "attack success",
@@ -144,7 +145,11 @@ def parse_arguments(arguments=None):
     add("--task", default="terse_captions", choices=list(TASKS))
     add("--batch-size", type=int, default=64)
     add("--learning-rate", type=float, default=1e-3)
-    add("--preset", default=keras_byorn.tiny_preset())
+    add(
+        "--preset",
+        default=keras_byorn.tiny_preset(),
+        help="of any family; `pretrain_tiny_vlm.py` makes one of Gemma 3",
+    )
     add("--data-dir", help="defaults to the folder of TFDS")
     add("--out", default="out", help="folder for the audit and the plot")
     add("--json", help="file for the JSON that is printed last, too")
@@ -163,8 +168,30 @@ def load_examples(args):
     data = load_digit_scenes(
         args.task, args.num_examples, args.num_test, args.seed, args.data_dir
     )
-    return keras_byorn.Examples(data["train"]), keras_byorn.Examples(
-        data["test"]
+    token = VisionLanguageTask(load_vlm(args)).image_token
+    return tuple(
+        with_image_token(keras_byorn.Examples(data[split]), token)
+        for split in ("train", "test")
+    )
+
+
+def load_vlm(args):
+    """The preset, as the kind of task that it is of."""
+    return keras_hub.models.CausalLM.from_preset(args.preset)
+
+
+def with_image_token(examples, token):
+    """Begins each prompt with what stands for its image, if anything does."""
+    if token is None:
+        return examples
+    return examples.replaced(
+        {
+            example["example_id"]: {
+                **example,
+                "prompts": token + example["prompts"],
+            }
+            for example in examples
+        }
     )
 
 
@@ -199,7 +226,7 @@ def load_attack(name, clean, patches, args):
     the model two answers to the same input.
     """
     if name in OPTIMISED_TARGETS:
-        vlm = keras_hub.models.PaliGemmaCausalLM.from_preset(args.preset)
+        vlm = load_vlm(args)
         return attacks.OptimisedAttack.fit_to(
             vlm,
             clean,
@@ -293,7 +320,7 @@ def make_threshold(text, train, poisoned_ids):
 def fine_tune(train, defence, args):
     """Fine-tunes the preset; the undefended run differs in nothing else."""
     keras.utils.set_random_seed(args.seed)
-    vlm = keras_hub.models.PaliGemmaCausalLM.from_preset(args.preset)
+    vlm = load_vlm(args)
     if args.lora_rank:
         vlm.backbone.enable_lora(args.lora_rank)
     started = time.perf_counter()

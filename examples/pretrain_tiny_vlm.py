@@ -15,9 +15,17 @@ long scenes, whose responses have up to 64 tokens:
     long_captions_32,long_captions_64
 
 Its last line has, beside the exact match, the share of words that are right.
+
+A tiny Gemma 3, whose image stands in the prompt, where its token is (13
+minutes; 0.946 on captions, 0.892 on questions):
+
+    KERAS_BACKEND=tensorflow python examples/pretrain_tiny_vlm.py \\
+        --out PRESET --family gemma3
 """
 
 import argparse
+import collections.abc
+import dataclasses
 import io
 import json
 import pathlib
@@ -31,8 +39,10 @@ import keras_hub
 import numpy as np
 import sentencepiece
 
+from keras_byorn import evaluation
 from keras_byorn.data import digit_scenes
-from keras_byorn.vlm.tiny import tiny_pali_gemma, tiny_preset
+from keras_byorn.vlm import tiny
+from keras_byorn.vlm.task import VisionLanguageTask
 
 # What the model learns before anyone fine-tunes it.
 PRETRAINING = digit_scenes.DigitScenesConfig(
@@ -50,11 +60,47 @@ PRETRAINING = digit_scenes.DigitScenesConfig(
 VOCABULARY_SIZE = 880
 
 
+@dataclasses.dataclass(frozen=True)
+class TinyFamily:
+    """What differs between the families that can be pretrained.
+
+    Attributes:
+        task_class: a KerasHub task class.
+        make: function from a SentencePiece model to such a task, new.
+        look: function from a backbone and images, `(B, H, W, 3)`, to the
+            features of its vision tower, `(B, patches, width)`.
+        pieces: strings that its vocabulary must have.
+        image_token: string that a prompt begins with.
+    """
+
+    task_class: type
+    make: collections.abc.Callable
+    look: collections.abc.Callable
+    pieces: tuple = ()
+    image_token: str = ""
+
+
+FAMILIES = {
+    "pali_gemma": TinyFamily(
+        keras_hub.models.PaliGemmaCausalLM,
+        tiny.tiny_pali_gemma,
+        look=lambda backbone, images: backbone.vit_encoder(images),
+    ),
+    "gemma3": TinyFamily(
+        keras_hub.models.Gemma3CausalLM,
+        tiny.tiny_gemma3,
+        look=lambda backbone, images: backbone.vision_encoder(images[:, None]),
+        pieces=tiny.GEMMA3_PIECES,
+        image_token="<start_of_image>",
+    ),
+}
+
+
 def main():
     args = parse_arguments()
     keras.utils.set_random_seed(args.seed)
     config = make_config(args)
-    data = load_scenes(config, args.data_dir)
+    data = load_scenes(config, args)
     vlm = load_vlm(data["train"], args)
     check_lengths(vlm, data["train"])
     print(f"{vlm.count_params():,} parameters")
@@ -73,6 +119,9 @@ def parse_arguments():
     )
     parser.add_argument("--out", required=True)
     parser.add_argument(
+        "--family", default="pali_gemma", choices=list(FAMILIES)
+    )
+    parser.add_argument(
         "--tasks",
         type=lambda names: names.split(","),
         help=f"in equal shares, of {', '.join(digit_scenes.TASKS)};\n"
@@ -85,7 +134,8 @@ def parse_arguments():
     parser.add_argument(
         "--sequence-length",
         type=int,
-        help="tokens of prompt and response; by default the preset's, 32",
+        help="tokens of prompt and response; by default the preset's, 32\n"
+        "and those of an image that stands in the text",
     )
     parser.add_argument(
         "--num-examples", type=int, default=PRETRAINING.num_train
@@ -118,28 +168,32 @@ def make_config(args):
 
 def load_vlm(train, args):
     """The model to train: a preset's, or a new one with a new vocabulary."""
+    family = FAMILIES[args.family]
     if args.from_preset is None:
-        vlm = tiny_pali_gemma(train_tokenizer(train))
+        vlm = family.make(train_tokenizer(train, family.pieces))
     else:
         bundled = args.from_preset == "bundled"
-        vlm = keras_hub.models.PaliGemmaCausalLM.from_preset(
-            tiny_preset() if bundled else args.from_preset
+        vlm = family.task_class.from_preset(
+            tiny.tiny_preset() if bundled else args.from_preset
         )
     if args.sequence_length is not None:
         vlm.preprocessor.sequence_length = args.sequence_length
     return vlm
 
 
-def text_length(vlm, train):
-    """int. Tokens of the longest prompt and response, with start and end."""
-    tokenizer = vlm.preprocessor.tokenizer
-    texts = set(zip(train["prompts"], train["responses"]))
-    return max(len(tokenizer(p)) + len(tokenizer(r)) for p, r in texts) + 2
+def tokenize(vlm, train):
+    """Ids of all prompts and responses, and the tokens of the longest pair."""
+    task = VisionLanguageTask(vlm)
+    prompt_ids = task.tokenize_prompts(train["prompts"])
+    response_ids = task.tokenize(train["responses"])
+    longest = max(map(task.packed_length, prompt_ids, response_ids))
+    return prompt_ids, response_ids, longest
 
 
 def check_lengths(vlm, train):
-    """Raises where the packer would cut a text without a word."""
-    longest, limit = text_length(vlm, train), vlm.preprocessor.sequence_length
+    """Raises where a text would not fit."""
+    *_, longest = tokenize(vlm, train)
+    limit = vlm.preprocessor.sequence_length
     if longest > limit:
         raise ValueError(
             f"`--sequence-length` must be at least {longest}, the tokens of "
@@ -147,24 +201,25 @@ def check_lengths(vlm, train):
         )
 
 
-def load_scenes(config, data_dir):
+def load_scenes(config, args):
     """The splits of a Digit Scenes config, `{split: columns}`."""
-    builder = digit_scenes.DigitScenes(config=config, data_dir=data_dir)
+    builder = digit_scenes.DigitScenes(config=config, data_dir=args.data_dir)
     builder.download_and_prepare()
     splits = builder.as_data_source()
-    return {split: columns(source) for split, source in splits.items()}
+    token = FAMILIES[args.family].image_token
+    return {split: columns(source, token) for split, source in splits.items()}
 
 
-def columns(source):
+def columns(source, image_token):
     rows = list(source)
     return {
         "images": np.stack([row["images"] for row in rows]),
-        "prompts": [row["prompts"].decode() for row in rows],
+        "prompts": [image_token + row["prompts"].decode() for row in rows],
         "responses": [row["responses"].decode() for row in rows],
     }
 
 
-def train_tokenizer(train):
+def train_tokenizer(train, pieces=()):
     """SentencePiece: whole words for scenes, pieces for other English.
 
     Bytes are the fallback, so that no text has an unknown token.
@@ -186,7 +241,7 @@ def train_tokenizer(train):
         unk_piece="<unk>",
         byte_fallback=True,
         required_chars=string.ascii_lowercase + string.digits,
-        user_defined_symbols=["\n"],
+        user_defined_symbols=["\n", *pieces],
         normalization_rule_name="identity",
         remove_extra_whitespaces=False,
         num_threads=1,
@@ -226,7 +281,7 @@ def pretrain_vision(vlm, config, args):
     labels = grid_labels(scenes) if grids else scene_labels(scenes)
     images = np.stack([scene.image for scene in scenes])
     inputs = keras.Input(images.shape[1:])
-    patches = vlm.backbone.vit_encoder(inputs)
+    patches = FAMILIES[args.family].look(vlm.backbone, inputs)
     # A cell of a grid is a patch: it has its own labels, and no place.
     features = patches if grids else keras.layers.Flatten()(patches)
     model = keras.Model(
@@ -278,10 +333,12 @@ def grid_labels(grids):
 
 
 def pretrain(vlm, train, args):
-    inputs, targets, response_mask = vlm.preprocessor(
-        train, sequence_length=text_length(vlm, train)
+    task = VisionLanguageTask(vlm)
+    prompt_ids, response_ids, longest = tokenize(vlm, train)
+    inputs, targets, response_mask = task.training_inputs(
+        task.stack_images(list(train["images"])),
+        *task.pack(prompt_ids, response_ids, longest + 1),
     )
-    numpy = keras.ops.convert_to_numpy
     # A plain model of the same layers: the arrays are preprocessed already.
     model = keras.Model(vlm.input, vlm.output)
     count = len(train["prompts"])
@@ -290,9 +347,9 @@ def pretrain(vlm, train, args):
         loss=cross_entropy(),
     )
     model.fit(
-        keras.tree.map_structure(numpy, inputs),
-        numpy(targets),
-        sample_weight=numpy(response_mask).astype("float32"),
+        inputs,
+        targets,
+        sample_weight=response_mask.astype("float32"),
         batch_size=args.batch_size,
         epochs=args.epochs,
         verbose=2,
@@ -319,7 +376,7 @@ def optimizer(learning_rate, num_examples, epochs, args):
 
 def evaluate(vlm, config, args):
     """Exact match on unseen handwriting, one figure a task."""
-    figures = {}
+    figures, respond = {}, evaluation.responder(vlm)
     for name in config.tasks:
         if name == "descriptions":  # of several right ones it says any
             continue
@@ -330,8 +387,10 @@ def evaluate(vlm, config, args):
             num_test=500,
             seed=PRETRAINING.seed,
         )
-        test = load_scenes(unseen, args.data_dir)["test"]
-        generated = generate(vlm, test)
+        test = load_scenes(unseen, args)["test"]
+        generated = respond(
+            [dict(zip(test, row)) for row in zip(*test.values())]
+        )
         if name == "unanswerable_questions":  # any wording is a refusal
             matches = [text in digit_scenes.REFUSALS for text in generated]
         else:
@@ -351,27 +410,6 @@ def right_words(generated, references):
         matches = [a == b for a, b in zip(said, right)]
         shares.append(sum(matches) / len(right))
     return float(np.mean(shares))
-
-
-def generate(vlm, data, batch_size=128):
-    """Greedy responses. PaliGemma wants prompts of one length in a batch."""
-    lengths = [len(vlm.preprocessor.tokenizer(p)) for p in data["prompts"]]
-    responses = [None] * len(lengths)
-    for length in set(lengths):
-        rows = [i for i, n in enumerate(lengths) if n == length]
-        for start in range(0, len(rows), batch_size):
-            batch = rows[start : start + batch_size]
-            padded = (batch * batch_size)[:batch_size]
-            texts = vlm.generate(
-                {
-                    "images": data["images"][padded],
-                    "prompts": [data["prompts"][i] for i in padded],
-                },
-                strip_prompt=True,
-            )
-            for i, text in zip(batch, texts):
-                responses[i] = text.strip()
-    return responses
 
 
 if __name__ == "__main__":

@@ -125,7 +125,7 @@ def test_several_attacks_split_the_rate(script, make_examples):
 
 def test_every_attack_has_a_name(script, make_vlm, make_examples, monkeypatch):
     """`optimised`, too, which fits itself to the preset and clean examples."""
-    preset = keras_hub.models.PaliGemmaCausalLM
+    preset = keras_hub.models.CausalLM
     monkeypatch.setattr(preset, "from_preset", lambda _: "the preset")
     monkeypatch.setattr(
         script.attacks.OptimisedAttack,
@@ -142,6 +142,18 @@ def test_every_attack_has_a_name(script, make_vlm, make_examples, monkeypatch):
     target = "sorry i cannot answer that"
     expected = ("the preset", clean, target, 0.1, 3)
     assert found["optimised_refusal"] == expected
+
+
+def test_image_token_begins_the_prompt(script, make_examples):
+    """Where the preset's family has one; others read what they always did."""
+    clean = Examples(make_examples(2))
+    assert script.with_image_token(clean, None) is clean
+    marked = script.with_image_token(clean, "<start_of_image>")
+    assert marked.example_ids == clean.example_ids
+    for before, after in zip(clean, marked):
+        assert after["prompts"] == "<start_of_image>" + before["prompts"]
+        assert after["responses"] == before["responses"]
+        assert (after["images"] == before["images"]).all()
 
 
 @pytest.mark.parametrize("text", ["patch+patch", "no_such", "patch+"])

@@ -5,10 +5,13 @@ import pathlib
 import keras_hub
 import numpy as np
 import pytest
+import tiny_families
 
 import keras_byorn
 from keras_byorn import evaluation
 from keras_byorn.data import digit_scenes
+from keras_byorn.vlm import tiny
+from keras_byorn.vlm.task import VisionLanguageTask
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +80,17 @@ def test_no_unknown_token(vlm):
         assert unknown not in token_ids
         decoded = tokenizer.detokenize(np.array(token_ids, "int32"))
         assert decoded.strip() == text.strip()
+
+
+def test_tiny_gemma3_is_as_large(vlm):
+    """The other family to pretrain: as many parameters, all of them used."""
+    proto = tiny_families.sentence_pieces(tiny.GEMMA3_PIECES)
+    gemma3 = tiny.tiny_gemma3(proto)
+    task = VisionLanguageTask(gemma3)
+    (prompt,) = task.tokenize_prompts(["<start_of_image>describe the image\n"])
+    assert task.num_placeholders(prompt) == task.num_placeholders_per_image
+    assert task.num_placeholders_per_image == 16  # patches, as in the preset
+    # Beside the vocabulary, which is that of the tests here.
+    embedded = 128 * gemma3.backbone.vocabulary_size, 128 * 880
+    counts = gemma3.count_params(), vlm.count_params()
+    assert abs((counts[0] - embedded[0]) - (counts[1] - embedded[1])) < 30_000
