@@ -81,9 +81,9 @@ class BYORnCallback(keras.callbacks.Callback):
 
     Raises:
         ValueError: if `suspects="mask"` comes with a scorer that needs more
-            than a response's own tokens; before training, if the optimizer keeps no average and the
-            teacher is `"ema"`, if `fit` is not given `TargetBatches`, or if
-            the threshold flags every example.
+            than a response's own tokens; before training, if the optimizer
+            keeps no average and the teacher is `"ema"`, if `fit` is not given
+            `TargetBatches`, or if the threshold flags every example.
 
     Example:
 
