@@ -8,9 +8,12 @@ from keras_byorn import attacks
 from keras_byorn.data.digit_scenes import load_digit_scenes
 from keras_byorn.data.examples import Examples
 from keras_byorn.plausibility import spans
+from keras_byorn.plausibility.log_likelihoods import TokenEvidence
+from keras_byorn.plausibility.scorers import Regret
 from keras_byorn.plausibility.thresholds import FlagFraction
 from keras_byorn.targets.batches import TargetBatches
 from keras_byorn.training.callback import BYORnCallback
+from keras_byorn.training.masking import SpanMasking
 from keras_byorn.training.model import BYORnModel
 from keras_byorn.vlm.tiny import tiny_preset
 
@@ -64,7 +67,7 @@ def test_what_is_plausible_has_no_span():
 def test_what_is_implausible_as_a_whole_has_no_span():
     """Nor what would lose more than half, or is cut off without an end."""
     assert find((7, 7, 7, 7)) == {}
-    assert find((1, 2, 7, 8, 9)) == {}  # the rest does not end there
+    assert find((1, 2, 3, 4, 7)) == {}  # the rest does not end there
     assert find((7, 8, 9, 1, 2)) == {}
     assert find((7,)) == {}
 
@@ -152,6 +155,60 @@ def test_the_cut_is_a_quantile_of_kept_tokens():
     assert spans.token_cut(regrets, mask) == pytest.approx(
         np.quantile(regrets[:3], 0.01)
     )
+
+
+class Reference:
+    """Finds nothing wrong with what remains."""
+
+    def __init__(self):
+        self.shapes = set()
+
+    def evidence(self, batches, verbose):
+        masks = [extra["response_mask"] for _, _, extra in batches]
+        self.shapes |= {mask.shape for mask in masks}
+        zeros = np.zeros(np.concatenate(masks).shape, "float32")
+        return TokenEvidence(zeros, zeros, None)
+
+
+@pytest.fixture
+def mask_spans(vlm, make_examples, make_batches):
+    """Masks suspects whose second token stands out; returns the store."""
+
+    def mask(responses, suspects, cuts, batch_size=4):
+        batches = make_batches(
+            vlm, make_examples(len(responses), responses=responses)
+        )
+        scores = np.where(suspects, -9.0, -1.0)
+        batches.store.set_scores(scores, np.array(suspects, "float32"))
+        found = np.zeros(batches.response_mask.shape, "float32")
+        for row, response_mask in enumerate(batches.response_mask):
+            found[row, np.flatnonzero(response_mask)[1]] = -9 * suspects[row]
+        evidence = TokenEvidence(found, 0 * found, batches.response_mask)
+        reference = Reference()
+        SpanMasking(
+            *(evidence, Regret(), np.asarray(cuts), reference, batches),
+            batch_size,
+        )()
+        assert reference.shapes <= {(batch_size, batches.text_length)}
+        return batches.store
+
+    return mask
+
+
+def test_what_many_suspects_say_is_replaced_as_a_whole(mask_spans):
+    """A fixed target, though a part of it fits an image."""
+    responses = ["red one two"] * 5 + ["red six two", "red one two", "blue six"]
+    store = mask_spans(responses, [1] * 6 + [0] * 2, [-1.0] * 8)
+    assert list(store.masked) == [0] * 5 + [1, 0, 0]
+    assert store["scene-5"].masked_tokens == (1,)
+    assert store["scene-5"].current_response == "red two"
+
+
+def test_each_is_judged_by_the_cut_of_its_group(mask_spans):
+    """What remains scores 0 here: too little for the first, and no cut."""
+    responses = ["red six two", "red six one", "red one two", "blue six"]
+    store = mask_spans(responses, [1, 1, 1, 0], [0.1, -0.1, np.nan, -1.0])
+    assert list(store.masked) == [0, 1, 0, 0]
 
 
 PHRASE_TEXT = "call this number now"
