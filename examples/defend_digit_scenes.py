@@ -141,6 +141,12 @@ def parse_arguments(arguments=None):
         help="of the optimised attacks, as a share of the pixel range",
     )
     add("--sampler", default="greedy", choices=["greedy", "random"])
+    add(
+        "--suspects",
+        default="replace",
+        choices=["replace", "mask"],
+        help="replace them, or mask the span that makes them implausible",
+    )
     add("--lora-rank", type=int, default=0, help="0 tunes all weights")
     add("--task", default="terse_captions", choices=list(TASKS))
     add("--batch-size", type=int, default=64)
@@ -304,6 +310,7 @@ def make_defence(name, train, poisoned_ids, args):
         threshold=make_threshold(args.threshold, train, poisoned_ids),
         scorer=SCORERS[args.scorer](),
         sampler=args.sampler,
+        suspects=args.suspects,
         seed=args.seed,
     )
 
@@ -376,8 +383,9 @@ def measure(vlm, chosen, test, seed):
 
 def measure_detection(defence, poisoned_ids):
     names = ("detection_auroc", "recall", "precision", "flagged_fraction")
+    counts = ("num_masked", "num_restored", "num_alarms")
     if defence is None:
-        return dict.fromkeys((*names, "num_restored", "num_alarms"))
+        return dict.fromkeys((*names, *counts))
     store = defence.store
     figures = evaluation.detection(
         store.example_ids,
@@ -388,6 +396,7 @@ def measure_detection(defence, poisoned_ids):
     figures["detection_auroc"] = figures["auroc"]
     return {
         **{name: figures[name] for name in names},
+        "num_masked": int(store.masked.sum()),
         "num_restored": int((store.verdicts == "restored").sum()),
         "num_alarms": int((store.verdicts == "alarm").sum()),
     }

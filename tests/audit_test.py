@@ -49,6 +49,7 @@ class Row:
     verdict: str = "kept"
     student_plausibility: float = math.nan
     revision: int = 0
+    masked_tokens: tuple | None = None
 
 
 class Store:
@@ -209,6 +210,7 @@ def test_table_has_one_row_per_example():
         "revision": 2,
         "tokens": ["▁sudo", "<eos>"],
         "token_surprise": [9.5, 0.0],
+        "masked_tokens": None,
     }
     assert len(table) == 7
     assert table["tokens"].null_count == 6
@@ -223,6 +225,7 @@ def test_summary_counts():
         "num_suspect": 3,
         "num_regenerated": 2,
         "num_excluded": 1,
+        "num_masked": 0,
         "num_mixed": 0,
         "num_restored": 0,
         "num_taken_out": 0,
@@ -282,8 +285,8 @@ def test_short_forms_for_notebooks():
     """A notebook cell shows the counts, not an object's address."""
     audit = make_audit(mixed_rows())
     assert repr(audit) == (
-        "<Audit: examples 7; suspects 3 (42.9%); regenerated 2; excluded 1; "
-        "restored 0; taken out 0; alarms 0; "
+        "<Audit: examples 7; suspects 3 (42.9%); masked 0; regenerated 2; "
+        "excluded 1; restored 0; taken out 0; alarms 0; "
         "mean plausibility −1.38 kept, −7.00 suspects>"
     )
     assert "<td>3 (42.9%)</td>" in audit._repr_html_()
@@ -1050,6 +1053,48 @@ def test_images_that_png_cannot_hold_are_refused(tmp_path):
         audit.write_clean_examples(tmp_path / "clean.parquet")
     assert not list(tmp_path.iterdir())
     assert audit.clean_examples()[0]["images"].dtype == "float32"
+
+
+def masked_audit():
+    """A real store with one suspect, whose two middle tokens are masked."""
+    rows = {"kept": "a red three", "ad": "a buy now four"}
+    store = TargetStore(list(rows), ["caption"] * 2, list(rows.values()))
+    store.set_scores([-1.0, -9.0], [0.0, 1.0])
+    store.mask("ad", (1, 2), "a four")
+    pieces = ["▁a", "▁buy", "▁now", "▁four", "<eos>"]
+    return Audit(
+        store,
+        CountingExamples(list(rows)),
+        token_scores={"ad": (pieces, [-0.1, -9.0, -8.0, -0.2, -0.0])},
+    )
+
+
+def test_the_account_shows_what_is_masked(tmp_path):
+    """Struck in the page and to the script, listed in the table, counted."""
+    audit = masked_audit()
+    assert audit.table["origin"].to_pylist() == ["original", "masked"]
+    assert audit.table["masked_tokens"].to_pylist() == [None, [1, 2]]
+    assert audit.summary["num_masked"] == 1
+    assert "masked 1" in repr(audit)
+    page = Page(audit.to_html(tmp_path / "audit.html"))
+    classes = [item.get("class", "") for item in page.tags["li"]]
+    tokens = [c.split() for c in classes if c.startswith("token")]
+    assert [("masked" in c) for c in tokens] == [False, True, True] + [
+        False
+    ] * 2
+    rows = {row["id"]: row for row in page.rows}
+    assert rows["ad"]["masked"] == [1, 2] and rows["kept"]["masked"] == []
+    assert "masked: the response in the data" in page.text
+
+
+def test_the_cleaned_data_has_no_span(tmp_path):
+    """It has what remains; the original is kept in the table."""
+    audit = masked_audit()
+    said = [example["responses"] for example in audit.clean_examples()]
+    assert said == ["not to be read from here", "a four"]
+    path = audit.write_clean_examples(tmp_path / "clean.parquet")
+    assert pq.read_table(path)["responses"].to_pylist() == said
+    assert audit.table["original_response"][1].as_py() == "a buy now four"
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

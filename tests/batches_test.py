@@ -340,3 +340,76 @@ def test_what_is_no_vlm_is_refused(make_examples):
     """Before the examples are read."""
     with pytest.raises(ValueError, match="PaliGemmaCausalLM.*Sequential"):
         TargetBatches(make_examples(2), keras.Sequential())
+
+
+def masked_batches(vlm, make_examples, make_batches):
+    """Batches without a mask, and with tokens 1 and 2 of the second masked."""
+    texts = ["red one", "red what is one two", "blue two", "green six"]
+    examples = make_examples(4, responses=texts)
+    plain, batches = (make_batches(vlm, examples) for _ in range(2))
+    for one in (plain, batches):
+        one.store.set_scores([-1.0, -9.0, -1.0, -1.0], [0.0, 0.5, 0.0, 0.0])
+    batches.store.mask("scene-1", [1, 2], "red one two")
+    return plain, batches
+
+
+def test_masked_tokens_are_no_targets(vlm, make_examples, make_batches):
+    """Nor is the one after them; the inputs are as without a mask."""
+    plain, batches = masked_batches(vlm, make_examples, make_batches)
+    ((x, y, extra),) = list(batches)
+    ((plain_x, plain_y, whole),) = list(plain)
+    for key in x:
+        np.testing.assert_array_equal(x[key], plain_x[key], err_msg=key)
+    np.testing.assert_array_equal(y, plain_y)
+    words = vlm.preprocessor.tokenizer.id_to_token
+    left = [words(i) for i in y[1][extra["response_mask"][1]]]
+    assert left == ["▁red", "▁two", "<eos>"]
+    assert extra["weight"].tolist() == [1.0] * 4
+    others = [0, 2, 3]
+    np.testing.assert_array_equal(
+        extra["response_mask"][others], whole["response_mask"][others]
+    )
+    assert batches.response_mask[1].sum() == 6  # the original's, as it came
+    assert batches.originals().response_mask[1].sum() == 6
+
+
+def test_what_is_masked_is_not_for_the_diary(vlm, make_examples, make_batches):
+    """Its loss is not that of a whole response."""
+    _, batches = masked_batches(vlm, make_examples, make_batches)
+    ((_, _, extra),) = list(batches)
+    assert extra["position"].tolist() == [0, 4, 2, 3]
+
+
+def test_the_end_after_an_appended_span_is_no_target(
+    vlm, make_examples, make_batches
+):
+    """It is predicted from the span."""
+    examples = make_examples(2, responses=["red one what is", "blue two"])
+    batches = make_batches(vlm, examples)
+    batches.store.set_scores([-9.0, -1.0], [1.0, 0.0])
+    batches.store.mask("scene-0", [2, 3], "red one")
+    out = batches.out_of_loss([0, 1])
+    assert out.shape == (2, batches.text_length)
+    assert out.sum(axis=-1).tolist() == [3, 0]
+    assert (out & ~batches.response_mask).sum() == 0
+
+
+def test_other_responses_come_in_the_same_shape(
+    vlm, make_examples, make_batches
+):
+    """So that scoring them compiles nothing anew."""
+    batches = make_batches(vlm, make_examples(6))
+    own = [batches.response_ids[i] for i in (4, 2)]
+    other = batches.with_responses([4, 2], [own[0][1:], own[1]], 3)
+    ((x, y, extra),) = list(other)
+    ((old_x, old_y, _), _) = list(batches.originals(3))
+    assert y.shape == old_y.shape
+    assert {k: v.shape for k, v in x.items()} == {
+        k: v.shape for k, v in old_x.items()
+    }
+    mask = extra["response_mask"]
+    np.testing.assert_array_equal(other.response_mask, mask[:2])
+    np.testing.assert_array_equal(y[0][mask[0]][:-1], own[0][1:])
+    np.testing.assert_array_equal(y[1][mask[1]][:-1], own[1])
+    expected = batches.originals(3, indices=[4, 2])[0][0]["images"]
+    np.testing.assert_array_equal(x["images"], expected)

@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 
 from keras_byorn.baselines import OracleFlags, RandomFlags
-from keras_byorn.plausibility.scorers import MeanLogLikelihood
+from keras_byorn.plausibility.scorers import (
+    Duplication,
+    Ensemble,
+    MeanLogLikelihood,
+    Regret,
+)
 from keras_byorn.plausibility.thresholds import (
     FlagFraction,
     MixtureThreshold,
@@ -454,7 +459,8 @@ def test_a_threshold_that_flags_all_is_refused(make_vlm, make_batches):
 
 
 @pytest.mark.parametrize(
-    "kwargs", [{"teacher": "reference"}, {"sampler": "beam"}]
+    "kwargs",
+    [{"teacher": "reference"}, {"sampler": "beam"}, {"suspects": "forgive"}],
 )
 def test_unknown_choices_are_refused(kwargs):
     """The message lists the choices and repeats what came."""
@@ -490,6 +496,48 @@ def test_a_scored_store_is_not_scored_again(
     assert history["mean_plausibility"] == [-5.0]
     assert list(store.plausibility) == [-1.0, -8.0, -9.0, -2.0]
     assert defence.audit() is not None
+
+
+def test_a_masked_suspect_is_trained_on_but_for_its_span(
+    make_vlm, make_examples, make_batches
+):
+    """In every epoch, the span never; and nobody writes in its place."""
+    vlm = make_vlm()
+    texts = ["red green blue yellow", "purple", "white", "two"]
+    batches = make_batches(vlm, make_examples(4, responses=texts), batch_size=2)
+    batches.store.set_scores([-9.0, -1.0, -9.0, -1.0], [1.0, 0.0, 1.0, 0.0])
+    batches.store.mask("scene-0", [1], "red blue yellow")
+    asked = []
+
+    def generate_ids(images, prompt_ids, length):
+        asked.extend(image.tobytes() for image in images)
+        return [None] * len(images)
+
+    batches.task.generate_ids = generate_ids
+    model = BYORnModel(vlm)
+    tokenizer = vlm.preprocessor.tokenizer
+    model.compile(
+        optimizer=adam(), weighted_metrics=recording_metrics(tokenizer)
+    )
+    history = model.fit(
+        batches, epochs=2, callbacks=[BYORnCallback(verbose=0)], verbose=0
+    ).history
+    # Blue, which is predicted from the span, is left out as well.
+    learned = dict.fromkeys(["red", "yellow", "purple", "two"], 1)
+    assert [decode(total) for total in history["trained"]] == [learned] * 2
+    assert history["num_tokens"] == [3 + 2 + 2] * 2
+    assert set(asked) == {batches.examples[2]["images"].tobytes()}
+    assert history["num_masked"] == [1, 1]
+    assert history["num_suspect"] == [2, 2]
+
+
+def test_masks_need_a_scorer_of_tokens():
+    """Others could not judge what remains; the message names some."""
+    for scorer in (Duplication(), Ensemble([Regret(), Duplication()])):
+        with pytest.raises(ValueError, match="`suspects='mask'`.*`Regret"):
+            BYORnCallback(scorer=scorer, suspects="mask")
+    BYORnCallback(scorer=Duplication(), suspects="replace")
+    BYORnCallback(suspects="mask")
 
 
 def test_the_untuned_model_never_teaches(make_vlm, make_examples, make_batches):

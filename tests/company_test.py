@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_byorn.plausibility.company import in_bad_company
+from keras_byorn.plausibility.company import in_bad_company, said_by_many
 
 
 def test_the_last_copies_are_suspect_with_the_others():
@@ -19,3 +19,12 @@ def test_honest_copies_stay():
     responses = ["yes sir"] * 10 + ["a red three"] * 4 + ["a blue four"] * 10
     suspect = [1] * 9 + [0] + [1, 1, 1, 0] + [1] * 7 + [0] * 3
     np.testing.assert_array_equal(in_bad_company(responses, suspect), suspect)
+
+
+def test_a_fixed_target_is_what_many_suspects_say():
+    """Suspects only, five of them at least, whatever the spaces and cases."""
+    responses = ["Yes  sir"] * 2 + ["yes sir"] * 4 + ["a blue four"] * 4
+    suspects = [1, 1, 0, 1, 1, 1] + [1] * 4
+    found = said_by_many(responses, suspects)
+    assert found.tolist() == [1, 1, 0, 1, 1, 1] + [0] * 4
+    assert not said_by_many(responses, [1, 1, 0, 0, 1, 1] + [1] * 4).any()

@@ -36,6 +36,7 @@ FIGURES = {
     "recall",
     "precision",
     "flagged_fraction",
+    "num_masked",
     "train_seconds",
 }
 
@@ -51,6 +52,7 @@ def demo(tmp_path_factory):
         *("--num-examples", "256", "--epochs", "2", "--batch-size", "32"),
         *("--num-test", "64"),
         *("--lora-rank", "4", "--data-dir", str(folder / "data")),
+        *("--suspects", "mask"),
         *("--out", str(folder / "out"), "--json", str(folder / "r.json")),
     ]
     # The defences share their programs: JAX compiles them once.

@@ -197,3 +197,26 @@ def test_the_diary_keeps_the_last_loss_and_its_step():
     assert steps.tolist() == [1, 0, 2, 0]
     np.testing.assert_allclose(plausibility, [-0.25, np.nan, -0.125, np.nan])
     assert not diary.trainable_variables
+
+
+def test_a_masked_suspect_is_judged_by_its_masked_tokens(
+    vlm, make_examples, make_batches
+):
+    """The student has trained on the others, and would find them plausible."""
+    texts = ["red one what is one two", "red one what is one two", "blue"]
+    batches = make_batches(vlm, make_examples(3, responses=texts))
+    batches.store.set_scores([-9.0, -9.0, -1.0], [1.0, 1.0, 0.0])
+    batches.store.mask("scene-0", [2, 3], "red one one two")
+    second = Look(batches.store, np.zeros(3))
+    second._batches = batches
+
+    def evidence(originals, verbose):
+        mask = originals.response_mask
+        values = np.zeros(mask.shape, "float32")
+        for row in range(len(mask)):
+            values[row, mask[row]] = [0, 0, -9, -3, -6, 0, 0]
+        return types.SimpleNamespace(log_likelihoods=values)
+
+    second._scoring = types.SimpleNamespace(evidence=evidence)
+    found = SecondLook._plausibility(second, np.array([0, 1]))
+    np.testing.assert_allclose(found, [-6.0, -18 / 7], rtol=1e-6)

@@ -277,3 +277,88 @@ def test_an_unknown_verdict_is_an_error():
     """A typing error must not be taken for a decision."""
     with pytest.raises(ValueError, match="Received: .'guilty'"):
         make_scored().review({0: "guilty"}, np.zeros(4))
+
+
+def test_a_masked_example_is_its_original_at_full_weight():
+    """From the first epoch on, beside the kept ones, and it says so."""
+    store = make_scored([0.0, 1.0, 0.7, 1.0])
+    seen = store.revision
+    for example_id in "bc":
+        store.mask(example_id, [3, 1, 1], "rest")
+    assert store.revision == seen + 2
+    assert rows_of(store) == [(i, False, 1.0) for i in "abc"]
+    row = store["b"]
+    assert (row.origin, row.verdict) == ("masked", "suspect")
+    assert (row.current_response, row.original_response) == ("rest", "wrong")
+    assert row.masked_tokens == store.masked_tokens(1) == (1, 3)
+    assert store["a"].masked_tokens is None and store.masked_tokens(0) == ()
+    assert list(store.masked) == [0, 1, 1, 0]
+    assert store.suspects[1] and store.num_regenerated == 0
+    assert store.max_training_rows >= 3
+
+
+@pytest.mark.parametrize(
+    "verdict, origin",
+    [
+        ("suspect", "masked"),
+        ("restored", "original"),
+        ("alarm", "excluded"),
+        ("taken out", "excluded"),
+    ],
+)
+def test_a_second_look_lifts_or_drops_the_mask(verdict, origin):
+    """It stays only where the example is a suspect as before."""
+    store = make_scored()
+    store.mask("b", [1], "rest")
+    store.review({1: verdict}, np.full(4, -0.5))
+    assert (store["b"].origin, store["b"].verdict) == (origin, verdict)
+    assert store.masked[1] == (verdict == "suspect")
+
+
+def test_an_example_is_masked_or_replaced():
+    """The later of the two holds, and new scores drop all masks."""
+    store = make_scored()
+    store.replace("b", "mended", [5])
+    store.mask("b", [1], "rest")
+    assert store["b"].origin == "masked" and store["b"].replacement is None
+    assert rows_of(store) == [(i, False, 1.0) for i in "abc"]
+    store.replace("b", "mended", [5])
+    assert store["b"].origin == "regenerated"
+    store.mask("b", [1], "rest")
+    store.set_scores(np.zeros(4), [0.0, 1.0, 0.0, 0.0])
+    assert store["b"].origin == "excluded" and not store.masked.any()
+
+
+def test_masks_are_saved(tmp_path):
+    """A resumed run leaves the same tokens out of the loss."""
+    store = make_scored()
+    store.review({}, np.zeros(4))  # NaN is not equal to itself
+    store.mask("b", [1, 2], "rest")
+    path = store.save(tmp_path / "targets.parquet")
+    again = TargetStore.load(path)
+    assert list(again.rows()) == list(store.rows())
+    assert rows_of(again) == rows_of(store)
+    assert again.masked_tokens(1) == (1, 2)
+    # A file of before there were masks.
+    table = pq.read_table(path).drop_columns(["masked_tokens"])
+    pq.write_table(table, path)
+    assert not TargetStore.load(path).masked.any()
+
+
+@pytest.mark.parametrize(
+    "example_id, tokens, response, message",
+    [
+        ("a", [1], "rest", "must be that of a suspect.*'a'"),
+        ("b", [], "rest", "`tokens`.*Received: tokens="),
+        ("b", [-1], "rest", "`tokens`.*Received: tokens="),
+        ("b", [0], "", "what remains.*response=''"),
+    ],
+)
+def test_a_mask_that_makes_no_sense_is_refused(
+    example_id, tokens, response, message
+):
+    """A whole response is replaced, a kept one is trained on as it is."""
+    store = make_scored()
+    with pytest.raises(ValueError, match=message):
+        store.mask(example_id, tokens, response)
+    assert not store.masked.any()

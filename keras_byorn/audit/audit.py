@@ -55,7 +55,9 @@ class Audit:
             - `num_sharing`, `shared_text` and `shared_with`: how many
               examples, itself included, share a text with it, the text, and
               a few of their ids (see `find_duplicates`);
-            - `tokens` and `token_surprise` (nats).
+            - `tokens` and `token_surprise` (nats);
+            - `masked_tokens`: which of the tokens, counted from 0, are the
+              span of a masked example; null where it is not masked.
         summary: dict of counts and means over the table.
         notes: dict, the notes of the run.
 
@@ -153,7 +155,8 @@ class Audit:
 
         Kept and restored examples have their original response, regenerated
         ones their replacement, mixed ones the response of the greater
-        weight. Excluded ones are left out. Ids and order stay.
+        weight, masked ones what remains without the span, which was found
+        plausible. Excluded ones are left out. Ids and order stay.
 
         Returns:
             `Examples`, which read their images when they are asked for them.
@@ -259,6 +262,7 @@ class Audit:
             *(
                 (name, html.count(summary[f"num_{key}"]))
                 for name, key in (
+                    ("masked", "masked"),
                     ("regenerated", "regenerated"),
                     ("excluded", "excluded"),
                     ("restored", "restored"),

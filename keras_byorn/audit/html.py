@@ -402,6 +402,7 @@ class _Records:
                 for token in tokens[:MAX_TOKENS]
             ],
             "surprise": [_number(s, 3) for s in surprise[:MAX_TOKENS]],
+            "masked": row["masked_tokens"] or [],
             "tokensLeftOut": max(0, len(tokens) - MAX_TOKENS),
             "scores": [
                 [

@@ -35,6 +35,7 @@ SCHEMA = pa.schema(
         ("revision", pa.int64()),
         ("tokens", pa.list_(pa.string())),
         ("token_surprise", pa.list_(pa.float32())),
+        ("masked_tokens", pa.list_(pa.int32())),
     ]
 )
 
@@ -87,6 +88,7 @@ def build_table(store, token_scores=None, scores=None, groups=None, cuts=None):
         "is_suspect": [value >= SUSPECT_FROM for value in probability],
         "student_plausibility": [row.student_plausibility for row in rows],
         "revision": [row.revision for row in rows],
+        "masked_tokens": [row.masked_tokens for row in rows],
     }
     columns.update(_comparison(columns["plausibility"], scores, groups, cuts))
     columns.update(_sharing(columns))
@@ -114,6 +116,7 @@ def summarize(table):
         "num_suspect": int(is_suspect.sum()),
         "num_regenerated": int((origin == "regenerated").sum()),
         "num_excluded": int((origin == "excluded").sum()),
+        "num_masked": int((origin == "masked").sum()),
         "num_mixed": int((origin == "mixed").sum()),
         "num_restored": int((verdict == "restored").sum()),
         "num_taken_out": int((verdict == "taken out").sum()),

@@ -32,13 +32,39 @@ def in_bad_company(responses, probability):
     array([1., 1., 1., 1., 1., 1., 1., 1., 1., 1., 1., ..., 1., 0.])
     """
     probability = np.array(probability, "float32")
-    copies = collections.defaultdict(list)
-    for index, response in enumerate(responses):
-        words = response.lower().split()
-        if len(words) >= MIN_WHOLE_WORDS:
-            copies[tuple(words)].append(index)
-    for found in copies.values():
+    for words, found in _copies(responses).items():
+        if len(words) < MIN_WHOLE_WORDS:
+            continue
         suspect = np.mean(probability[found] >= 0.5)
         if len(found) >= MIN_COPIES and suspect >= MIN_SUSPECTS:
             probability[found] = 1.0
     return probability
+
+
+def said_by_many(responses, suspects):
+    """Which suspects say, word for word, what many suspects say.
+
+    Such a response is a fixed target, whatever parts of it are plausible for
+    the one image or the other.
+
+    Args:
+        responses: list of N strings.
+        suspects: bool array, `(N,)`.
+
+    Returns:
+        bool array, `(N,)`.
+    """
+    suspects = np.asarray(suspects, bool)
+    many = np.zeros(len(responses), bool)
+    for found in _copies(responses).values():
+        if suspects[found].sum() >= MIN_COPIES:
+            many[found] = suspects[found]
+    return many
+
+
+def _copies(responses):
+    """From the words of a response to the positions where they are said."""
+    copies = collections.defaultdict(list)
+    for index, response in enumerate(responses):
+        copies[tuple(response.lower().split())].append(index)
+    return copies

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_byorn.data.examples import Examples
+from keras_byorn.plausibility.spans import with_what_follows
 from keras_byorn.plausibility.views import View
 from keras_byorn.targets.store import TargetStore
 from keras_byorn.vlm.task import VisionLanguageTask, images_of
@@ -40,10 +41,11 @@ class TargetBatches(keras.utils.PyDataset):
         Item `i` is a tuple `(x, y, sample_weight)`:
         - `x`, a dict: exactly the task's inputs;
         - `y`, int32 `(B, T)`: the token that follows each position;
-        - `sample_weight`, a dict of `response_mask`, bool `(B, T)`, `weight`,
-          float32 `(B,)`, `position`, int32 `(B,)`, the example's, or the
-          number of examples where a row is none of the originals; and, once
-          it is known, `plausibility`, float32 `(B,)`.
+        - `sample_weight`, a dict of `response_mask`, bool `(B, T)`, the
+          response tokens but for masked ones, `weight`, float32 `(B,)`,
+          `position`, int32 `(B,)`, the example's, or the number of examples
+          where a row is not the whole of an original; and, once it is known,
+          `plausibility`, float32 `(B,)`.
 
     Raises:
         ValueError: if an example is not fit for training (an image of wrong
@@ -168,8 +170,28 @@ class TargetBatches(keras.utils.PyDataset):
         """
         if indices is None:
             indices = np.arange(len(self.examples))
+        indices = np.asarray(indices, int)
+        view = view or View()
+        packed = [part[indices] for part in self.packed_under(view)]
         batch_size = batch_size or self.batch_size
-        return _Originals(self, batch_size, view or View(), indices)
+        return _InOrder(self, batch_size, view, indices, packed)
+
+    def with_responses(self, indices, response_ids, batch_size=None):
+        """Other responses to the same images and prompts, for scoring.
+
+        Args:
+            indices: int array, positions of n examples.
+            response_ids: list of n int arrays, without end token, none longer
+                than the longest original.
+            batch_size: optional int. Defaults to that of the batches.
+
+        Returns:
+            As `originals()`, in batches of the same shape.
+        """
+        indices = np.asarray(indices, int)
+        packed = self._pack([self.prompt_ids[i] for i in indices], response_ids)
+        batch_size = batch_size or self.batch_size
+        return _InOrder(self, batch_size, View(), indices, packed)
 
     def packed_under(self, view):
         """Token ids and response mask `(N, T + 1)` of all originals.
@@ -197,6 +219,22 @@ class TargetBatches(keras.utils.PyDataset):
     def response_mask(self):
         """bool array `(N, T)`: response tokens among the originals' targets."""
         return self._originals[1][:, 1:].astype("bool")
+
+    def out_of_loss(self, indices):
+        """Which response tokens of masked examples are no targets.
+
+        Args:
+            indices: int array, positions of n examples.
+
+        Returns:
+            bool array `(n, T)`; all `False` where an example has no mask.
+        """
+        out = np.zeros((len(indices), self.text_length), bool)
+        for row, index in enumerate(indices):
+            if span := self.store.masked_tokens(int(index)):
+                (places,) = np.nonzero(self._originals[1][index, 1:])
+                out[row, places[with_what_follows(span, len(places))]] = True
+        return out
 
     def response_pieces(self, index):
         """Pieces of the original response at a position, with its end."""
@@ -265,6 +303,9 @@ class TargetBatches(keras.utils.PyDataset):
         x, y, mask = self.task.training_inputs(images, *packed)
         weights = np.concatenate([weights, np.zeros(fill, "float32")])
         is_original = ~_fill(replaced, fill) & (weights > 0)
+        out = self.out_of_loss(indices)
+        is_original &= ~out.any(axis=-1)
+        mask &= ~out
         nobody = len(self.examples)
         sample_weight = {
             "response_mask": mask,
@@ -287,20 +328,20 @@ class TargetBatches(keras.utils.PyDataset):
         return known[1]
 
 
-class _Originals(keras.utils.PyDataset):
-    """The original responses in order, the last batch filled."""
+class _InOrder(keras.utils.PyDataset):
+    """Packed responses to some examples, in order, the last batch filled."""
 
-    def __init__(self, batches, batch_size, view, indices):
+    def __init__(self, batches, batch_size, view, indices, packed):
         super().__init__()
         self._batches = batches
         self._batch_size = batch_size
         self._view = view
-        self._indices = np.asarray(indices, int)
-        self._packed = batches.packed_under(view)
+        self._indices = indices
+        self._packed = packed
 
     @property
     def response_mask(self):
-        return self._packed[1][self._indices, 1:].astype("bool")
+        return self._packed[1][:, 1:].astype("bool")
 
     def __len__(self):
         return -(-len(self._indices) // self._batch_size)
@@ -308,7 +349,8 @@ class _Originals(keras.utils.PyDataset):
     def __getitem__(self, index):
         batches = self._batches
         start = index * self._batch_size
-        indices = self._indices[start : start + self._batch_size]
+        rows = slice(start, start + self._batch_size)
+        indices = self._indices[rows]
         shown = self._view.positions(indices, len(batches.examples))
         images = _seen(
             batches.images(shown), self._view, batches.task.pixel_range
@@ -316,7 +358,7 @@ class _Originals(keras.utils.PyDataset):
         fill = self._batch_size - len(indices)
         images, *packed = (
             _fill(values, fill)
-            for values in (images, *(part[indices] for part in self._packed))
+            for values in (images, *(part[rows] for part in self._packed))
         )
         x, y, mask = batches.task.training_inputs(images, *packed)
         weight = np.ones(len(mask), "float32")

@@ -11,6 +11,7 @@ from keras_byorn.data.files import replacing
 # Where the current target of an example comes from.
 ORIGINAL, REGENERATED, EXCLUDED = "original", "regenerated", "excluded"
 MIXED = "mixed"  # both the original and a replacement, each with its weight
+MASKED = "masked"  # the original, with the tokens of a span out of the loss
 
 # What was said of an example, in the end.
 KEPT, SUSPECT = "kept", "suspect"
@@ -30,9 +31,11 @@ class Target:
         prompt: string.
         original_response: string. As it came; never overwritten.
         current_response: string, or `None` where the example is left out.
-            Of a mixed target, the response of the greater weight.
-        origin: `"original"`, `"regenerated"`, `"excluded"`, or `"mixed"`
-            where the original and a replacement are both trained on.
+            Of a mixed target, the response of the greater weight; of a masked
+            one, what remains of the original without its span.
+        origin: `"original"`, `"regenerated"`, `"excluded"`, `"mixed"` where
+            the original and a replacement are both trained on, or `"masked"`
+            where the original is trained on but for a span.
         plausibility: float, in the unit of the scorer, such as nats per
             token; NaN before scoring.
         suspect_probability: float in [0, 1].
@@ -47,6 +50,10 @@ class Target:
         replacement_ids: tuple of its token ids as they were generated, or
             `None`.
         written_by: string, who wrote the replacement and when, or `None`.
+        masked_tokens: tuple of ints, which tokens of the original response
+            are the implausible span of a masked target, counted from 0;
+            otherwise `None`. They are no targets, and neither is the token
+            after each run of them, for it is predicted from the span.
     """
 
     example_id: str
@@ -62,6 +69,7 @@ class Target:
     replacement: str | None
     replacement_ids: tuple[int, ...] | None
     written_by: str | None
+    masked_tokens: tuple[int, ...] | None
 
 
 class TargetStore:
@@ -101,6 +109,7 @@ class TargetStore:
         self.verdicts = np.full(count, KEPT, object)
         self._revisions = np.zeros(count, "int32")
         self._replacements = {}  # position -> (response, token ids, writer)
+        self._masks = {}  # position -> (masked tokens, the rest's text)
         self.revision = 0
 
     def __len__(self):
@@ -134,6 +143,13 @@ class TargetStore:
         return self.suspect_probability >= 0.5
 
     @property
+    def masked(self):
+        """bool array, `(N,)`. Suspects that are trained on but for a span."""
+        masked = np.zeros(len(self), bool)
+        masked[list(self._masks)] = True
+        return masked
+
+    @property
     def num_regenerated(self):
         """int. How many suspects have a replacement now."""
         suspects = self.suspects
@@ -154,6 +170,8 @@ class TargetStore:
                 where it is not known.
             suspect_probability: float array, `(N,)`, in [0, 1].
 
+        Masks that were found with earlier scores are dropped.
+
         Raises:
             ValueError: if a shape or a probability is wrong, or if every
                 example is suspect, for then nothing is left to learn from.
@@ -161,6 +179,7 @@ class TargetStore:
         self.plausibility = self._column("plausibility", plausibility)
         self.suspect_probability = self._probability(suspect_probability)
         self.verdicts = np.where(self.suspects, SUSPECT, KEPT).astype(object)
+        self._masks.clear()
         self._revisions += 1
         self.revision += 1
 
@@ -170,7 +189,9 @@ class TargetStore:
         Args:
             verdicts: dict from position to `"restored"`, `"taken out"`,
                 `"alarm"` or `"suspect"`. A restored example is trained on as
-                it came; all others of these are suspect.
+                it came; all others of these are suspect. A mask stays with
+                `"suspect"` only: it is lifted where the example is restored,
+                and otherwise the whole response is suspect.
             student_plausibility: float array, `(N,)`, nats per token; NaN
                 where the student did not look.
 
@@ -193,6 +214,8 @@ class TargetStore:
                 probability[index] = 1.0
         self.suspect_probability = self._probability(probability)
         for index, verdict in verdicts.items():
+            if verdict != SUSPECT:
+                self._masks.pop(index, None)
             if self.verdicts[index] != verdict:
                 self.verdicts[index] = verdict
                 self._revisions[index] += 1
@@ -213,6 +236,40 @@ class TargetStore:
         index = self._index[example_id]
         ids = tuple(int(i) for i in token_ids)
         self._replacements[index] = (response, ids, written_by)
+        self._masks.pop(index, None)
+        self._revisions[index] += 1
+        self.revision += 1
+
+    def mask(self, example_id, tokens, response):
+        """Trains on a suspect's original response, but for a span of it.
+
+        Args:
+            example_id: string.
+            tokens: sequence of ints. Which tokens of the original response
+                are the span, counted from 0.
+            response: string. What remains without them.
+
+        Raises:
+            ValueError: if the example is no suspect, if no token is masked,
+                or if nothing remains.
+        """
+        index = self._index[example_id]
+        tokens = tuple(sorted({int(token) for token in tokens}))
+        if not self.suspects[index]:
+            raise ValueError(
+                "`example_id` must be that of a suspect, for the others are "
+                "trained on as they are. Set the scores first. Received: "
+                f"{example_id!r}, suspect probability "
+                f"{self.suspect_probability[index]:g}"
+            )
+        if not tokens or tokens[0] < 0 or not response:
+            raise ValueError(
+                "`tokens` must be positions in the response, one at least, "
+                "and `response` what remains. Replace what is implausible as "
+                f"a whole. Received: tokens={tokens}, response={response!r}"
+            )
+        self._replacements.pop(index, None)
+        self._masks[index] = tokens, response
         self._revisions[index] += 1
         self.revision += 1
 
@@ -221,13 +278,16 @@ class TargetStore:
 
         An example that is suspect with probability P is up to two rows: the
         original with weight 1 - P, the replacement, where there is one, with
-        weight P. Rows of negligible weight are left out.
+        weight P. Rows of negligible weight are left out. A masked example is
+        its original, with weight 1.
 
         Returns:
             A tuple of arrays, `(R,)` each: position of the example (int),
             whether it is the replacement (bool), weight (float32).
         """
-        probability = self.suspect_probability
+        # Of a masked example nothing suspect is left in the loss.
+        probability = np.where(self.masked, 0, self.suspect_probability)
+        probability = probability.astype("float32")
         replaced = np.zeros(len(self), bool)
         replaced[list(self._replacements)] = True
         kept = np.flatnonzero(1 - probability > NEGLIGIBLE_WEIGHT)
@@ -243,6 +303,10 @@ class TargetStore:
     def replacement_ids(self, index):
         """Token ids of the replacement at a position."""
         return np.asarray(self._replacements[index][1], "int32")
+
+    def masked_tokens(self, index):
+        """The span of the example at a position; empty if it has no mask."""
+        return self._masks.get(index, ((), None))[0]
 
     def to_table(self):
         """All rows as a `pyarrow.Table`, one column for each field."""
@@ -275,6 +339,11 @@ class TargetStore:
                     row["replacement"],
                     tuple(row["replacement_ids"]),
                     row["written_by"],
+                )
+            if row["masked_tokens"] is not None:
+                store._masks[index] = (
+                    tuple(row["masked_tokens"]),
+                    row["current_response"],
                 )
         store.revision = int(store._revisions.sum())
         return store
@@ -320,10 +389,13 @@ class TargetStore:
             replacement=response,
             replacement_ids=ids,
             written_by=writer,
+            masked_tokens=self.masked_tokens(index) or None,
         )
 
     def _target(self, index):
         """Origin and text of what an example is trained on now."""
+        if index in self._masks:
+            return MASKED, self._masks[index][1]
         probability = self.suspect_probability[index]
         original = 1 - probability > NEGLIGIBLE_WEIGHT
         replaced = index in self._replacements
@@ -351,5 +423,6 @@ _SCHEMA = pa.schema(
         ("replacement", pa.string()),
         ("replacement_ids", pa.list_(pa.int32())),
         ("written_by", pa.string()),
+        ("masked_tokens", pa.list_(pa.int32())),
     ]
 )

@@ -18,6 +18,7 @@ from keras_byorn.plausibility.scorers import (
 )
 from keras_byorn.plausibility.thresholds import FlagFraction, MixtureThreshold
 from keras_byorn.targets.store import ALARM, RESTORED
+from keras_byorn.training.masking import SpanMasking
 from keras_byorn.training.regeneration import (
     SAMPLERS,
     Regenerator,
@@ -27,6 +28,7 @@ from keras_byorn.training.second_look import SecondLook
 from keras_byorn.training.teacher import averaged_weights, averaging
 
 TEACHERS = ("ema", "student", "none")
+TREATMENTS = ("replace", "mask")
 
 # Of the average after one epoch; above this the teacher is half untrained.
 MAX_PRETRAINED_SHARE = 0.5
@@ -46,10 +48,11 @@ class BYORnCallback(keras.callbacks.Callback):
     looks again (see `SecondLook`), and the teacher writes new responses to the
     remaining suspects' images and prompts.
 
-    Adds `num_suspect`, `num_regenerated` (how many suspects have a response
-    that the teacher wrote), `num_restored`, `num_alarms` and
+    Adds `num_suspect`, `num_masked`, `num_regenerated` (how many suspects have
+    a response that the teacher wrote), `num_restored`, `num_alarms` and
     `mean_plausibility` (of all original responses, in the scorer's unit) to
-    `History`. Where the store is scored already, nothing is scored again.
+    `History`. Where the store is scored already, nothing is scored again, and
+    only the masks that it holds are used.
 
     Args:
         threshold: optional threshold. Defaults to `MixtureThreshold()`, which
@@ -61,6 +64,13 @@ class BYORnCallback(keras.callbacks.Callback):
             the optimizer keeps with `use_ema=True`; `"student"`, the model as
             it is; `"none"`, nobody: suspects stay left out.
         sampler: `"greedy"`, `"random"` or a `keras_hub.samplers.Sampler`.
+        suspects: string. What becomes of a suspect that is plausible but for
+            a span: `"replace"`, a new response, as for all suspects;
+            `"mask"`, its own response from the first epoch on, with the span
+            out of the loss. A span is at most half of a response, and 16
+            tokens; what remains without it must be plausible by the same
+            scorer and cut. The search takes a pass over the suspects for each
+            token of the longest span. Defaults to `"replace"`.
         second_look: bool. Whether the student judges again after each epoch,
             and copies of what suspects say are suspect too. Defaults to
             `True`.
@@ -70,9 +80,10 @@ class BYORnCallback(keras.callbacks.Callback):
         verbose: 0 or 1. Whether to show progress bars. Defaults to 1.
 
     Raises:
-        ValueError: before training, if the optimizer keeps no average and the
-            teacher is `"ema"`, if `fit` is not given `TargetBatches`, or if
-            the threshold flags every example.
+        ValueError: if `suspects="mask"` comes with a scorer that needs more
+            than a response's own tokens; before training, if the optimizer
+            keeps no average and the teacher is `"ema"`, if `fit` is not given
+            `TargetBatches`, or if the threshold flags every example.
 
     Example:
 
@@ -92,6 +103,7 @@ class BYORnCallback(keras.callbacks.Callback):
         scorer=None,
         teacher="ema",
         sampler="greedy",
+        suspects="replace",
         second_look=True,
         batch_size=None,
         seed=0,
@@ -101,10 +113,14 @@ class BYORnCallback(keras.callbacks.Callback):
         _check_choice("teacher", teacher, TEACHERS)
         if isinstance(sampler, str):
             _check_choice("sampler", sampler, tuple(SAMPLERS))
+        _check_choice("suspects", suspects, TREATMENTS)
         self.threshold = threshold or MixtureThreshold()
         self.scorer = scorer or default_scorer()
+        if suspects == "mask":
+            _check_judges_rests(self.scorer)
         self.teacher = teacher
         self.sampler = sampler
+        self.suspects = suspects
         self.second_look = second_look
         self.batch_size = batch_size
         self.seed = seed
@@ -174,7 +190,7 @@ class BYORnCallback(keras.callbacks.Callback):
             # Where the store came with flags of its own, they stand.
             if self.second_look and self.evidence is not None:
                 self._second_look(self.model.diary)
-            suspects = np.flatnonzero(self.store.suspects)
+            suspects = np.flatnonzero(self.store.suspects & ~self.store.masked)
             if self.teacher != "none" and len(suspects):
                 self._regenerate(suspects)
 
@@ -182,6 +198,7 @@ class BYORnCallback(keras.callbacks.Callback):
         self._num_epochs += 1
         if logs is not None:
             logs["num_suspect"] = int(self.store.suspects.sum())
+            logs["num_masked"] = int(self.store.masked.sum())
             logs["num_regenerated"] = self.store.num_regenerated
             verdicts = self.store.verdicts
             logs["num_restored"] = int(np.sum(verdicts == RESTORED))
@@ -250,6 +267,22 @@ class BYORnCallback(keras.callbacks.Callback):
         if self.second_look:
             probability = in_bad_company(self.evidence.responses, probability)
         batches.store.set_scores(plausibility, probability)
+        if self.suspects == "mask":
+            self._mask_spans(batches, batch_size)
+
+    def _mask_spans(self, batches, batch_size):
+        if self.verbose:
+            print(
+                f"Looking for spans in {batches.store.suspects.sum()} suspects"
+            )
+        SpanMasking(
+            self.evidence,
+            self.scorer,
+            self.threshold.cuts_of(self.groups),
+            self.model.reference,
+            batches,
+            batch_size,
+        )()
 
     def _teaching(self):
         """Within this block the model has the weights of the teacher."""
@@ -289,6 +322,7 @@ class BYORnCallback(keras.callbacks.Callback):
                 "cut": "-" if cut is None else f"{cut:.3f}",
                 "reason": self.threshold.reason,
                 "reference": "adapters off" if adapters_off else "frozen copy",
+                "suspects": self.suspects,
             }
         return {**decision, "teacher": self.teacher, "seed": self.seed}
 
@@ -314,6 +348,18 @@ def _check_average(optimizer, batches):
             f"ema_momentum={optimizer.ema_momentum} with {len(batches)} steps "
             "in an epoch",
             stacklevel=4,
+        )
+
+
+def _check_judges_rests(scorer):
+    """What remains of a response is no example that other scorers know."""
+    if not scorer.in_step:
+        raise ValueError(
+            "`suspects='mask'` needs a `scorer` that judges a response by its "
+            "own tokens, such as `Regret()`, `WorstSpan(4)` or an `Ensemble` "
+            "of them, for what remains without a span is judged too. With "
+            "others pass `suspects='replace'`. Received: "
+            f"scorer={scorer!r}"
         )
 
 

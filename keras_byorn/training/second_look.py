@@ -50,6 +50,10 @@ class SecondLook:
     - A kept example that stands apart below the others, and that the reference
       doubted too, is *taken out*.
 
+    Of a masked suspect the student has trained on all tokens but the masked
+    ones, and so judges these alone. Restored, it loses its mask; with an alarm,
+    its whole response is suspect.
+
     Args:
         model: a `BYORnModel` in training.
         batches: its `TargetBatches`.
@@ -95,6 +99,8 @@ class SecondLook:
         originals = self._batches.originals(self._batch_size, indices=indices)
         found = self._scoring.evidence(originals, self._verbose)
         mask = originals.response_mask
+        out = self._batches.out_of_loss(indices)
+        mask = np.where(out.any(axis=-1, keepdims=True), out, mask)
         log_likelihoods = found.log_likelihoods[: len(mask)]
         return ops.convert_to_numpy(MeanLogLikelihood()(log_likelihoods, mask))
 
