@@ -11,7 +11,8 @@ questions and answers:
     python examples/finetune_captions.py --preset gemma3_instruct_4b \\
         --data clevr --batch-size 4
 
-Or a folder of images with a JSONL or CSV file beside them, a line an image:
+Or a folder of images with a JSONL or CSV file beside them, a line an image,
+all with the same fields, such as one of
 
     {"image": "cat.png", "caption": "a cat on a mat"}
     {"image": "dog.png", "question": "what is it doing?", "answer": "it sleeps"}
