@@ -916,7 +916,7 @@ def test_second_look_has_a_panel():
     _, axes = figure.axes
     points = [tuple(p) for c in axes.collections for p in c.get_offsets()]
     assert points == [(-1.0, -0.5)]
-    assert axes.get_ylabel() == "by the student"
+    assert axes.get_ylabel() == "by the student, nats per token"
 
 
 CLEAN_IDS = ["kept", "restored", "regenerated", "mixed old", "mixed new"]

@@ -1,6 +1,7 @@
 """Tests of the documents: what they show runs, what they name is there."""
 
 import importlib
+import json
 import pathlib
 import re
 
@@ -83,6 +84,28 @@ def test_commands_of_readme_exist():
     for line in re.findall(r'^make demo ARGS="?([^"\n]+)', text, re.M):
         for option in re.findall(r"--[a-z-]+", line):
             assert option == "--help" or f'"{option}"' in demo, option
+
+
+def test_models_of_readme_are_those_that_were_run():
+    """The README promises no family that the contract did not pass."""
+    results = ROOT / "examples" / "results" / "vlm_contract.json"
+    found = {}
+    for row in json.loads(results.read_text("utf-8")):
+        marks = found.setdefault((row["family"], row["backend"]), [])
+        marks.append("✓" if row["ok"] else "-")
+    section = README.read_text("utf-8").split("## Which models")[1]
+    section = section.split("\n## ")[0]
+    backends, _, *families = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in section.splitlines()
+        if line.startswith("|")
+    ]
+    told = {
+        (family, backend): cell.replace("upstream fault", "- - - - -").split()
+        for family, *cells in families
+        for backend, cell in zip(backends[1:], cells)
+    }
+    assert told == found
 
 
 @pytest.mark.skipif(
