@@ -601,3 +601,9 @@ def test_oracle_flags_are_the_truth(run):
     """Exactly the poisoned ids, whatever the scores say."""
     flags = flags_of(run.defence, np.zeros(8))
     assert list(flags) == [1, 1, 1, 0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("read", [lambda d: d.audit(), lambda d: d.store])
+def test_nothing_is_told_before_training(read):
+    with pytest.raises(ValueError, match="once training has begun"):
+        read(BYORnCallback())

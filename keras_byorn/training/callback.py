@@ -158,7 +158,7 @@ class BYORnCallback(keras.callbacks.Callback):
     @property
     def store(self):
         """The `TargetStore` of the batches that are defended."""
-        return self._batches.store
+        return self._defended_batches().store
 
     def before_fit(self):
         """Called by `BYORnModel.fit`: checks, scores, flags."""
@@ -219,7 +219,7 @@ class BYORnCallback(keras.callbacks.Callback):
         """What was implausible, why, and what replaced it: an `Audit`."""
         from keras_byorn.audit import Audit  # stands behind training
 
-        batches = self._batches
+        batches = self._defended_batches()
         evidence = {}
         if self.evidence is not None:
             evidence = {
@@ -231,6 +231,16 @@ class BYORnCallback(keras.callbacks.Callback):
         return Audit(
             batches.store, batches.examples, notes=self._notes(), **evidence
         )
+
+    def _defended_batches(self):
+        if self._batches is None:
+            raise ValueError(
+                "`store` and `audit()` tell of what was defended, and are "
+                "there once training has begun: call `model.fit(batches, "
+                "callbacks=[defence])` first. Received: a "
+                f"{type(self).__name__} that no `fit` was given"
+            )
+        return self._batches
 
     def _check_batches(self):
         if getattr(self.model, "batches", None) is None:
