@@ -32,15 +32,28 @@ def token_evidence(logits, y, response_mask):
     Returns:
         A `TokenEvidence` of float32 tensors.
     """
+    chosen, preferred = of_chosen_and_preferred(logits, y)
+    return TokenEvidence(
+        ops.where(response_mask, chosen, 0.0),
+        ops.where(response_mask, preferred, 0.0),
+        response_mask,
+    )
+
+
+def of_chosen_and_preferred(logits, y):
+    """Log-likelihoods of the tokens `y`, and of the likeliest, in float32.
+
+    Args:
+        logits: float tensor, `(..., V)`.
+        y: int tensor, `(...)`.
+
+    Returns:
+        A pair of float32 tensors, `(...)`, nats.
+    """
     logits = ops.cast(logits, "float32")
     chosen = ops.take_along_axis(logits, ops.expand_dims(y, -1), axis=-1)
     norm = ops.logsumexp(logits, axis=-1)
-    best = ops.max(logits, axis=-1)
-    return TokenEvidence(
-        ops.where(response_mask, ops.squeeze(chosen, -1) - norm, 0.0),
-        ops.where(response_mask, best - norm, 0.0),
-        response_mask,
-    )
+    return ops.squeeze(chosen, -1) - norm, ops.max(logits, axis=-1) - norm
 
 
 def token_log_likelihoods(logits, y, response_mask):

@@ -1,6 +1,8 @@
 """The one seam to KerasHub: text and images in, ids and logits out."""
 
 import contextlib
+import functools
+import typing
 
 import numpy as np
 from keras import ops
@@ -262,10 +264,44 @@ def logits_of(task, inputs, training=False):
     Returns:
         float tensor, `(B, T, V)`.
     """
+    decoded = decode(task, inputs, training)
+    return decoded.project(decoded.hidden)
+
+
+class Decoded(typing.NamedTuple):
+    """What a task's decoder makes of the text, before it becomes logits.
+
+    Args:
+        hidden: float tensor, `(B, T, D)`.
+        project: function from hidden states, all or some, to logits `(..., V)`.
+        vocabulary_size: int, V; 0 where `hidden` are the logits already.
+    """
+
+    hidden: typing.Any
+    project: typing.Callable
+    vocabulary_size: int
+
+
+def decode(task, inputs, training=False):
+    """All of a task but its head, the projection onto the vocabulary.
+
+    Args:
+        task: a KerasHub task of a known family, or any model with the inputs
+            of one.
+        inputs: a dict, exactly the task's inputs.
+        training: bool.
+
+    Returns:
+        A `Decoded`.
+    """
     family = find_family(task)
-    if family is None:  # a reference may be any task with these inputs
-        return task(inputs, training=training)
-    return family.logits(task, inputs, training)
+    if family is None:  # a reference may be any model with these inputs
+        return Decoded(task(inputs, training=training), lambda x: x, 0)
+    return Decoded(
+        family.hidden(task, inputs, training),
+        functools.partial(family.project, task),
+        task.preprocessor.tokenizer.vocabulary_size(),
+    )
 
 
 def images_of(images):

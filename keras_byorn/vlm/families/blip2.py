@@ -16,9 +16,16 @@ class Blip2Opt(Family):
     raw_pixel_range = RAW_PIXEL_RANGE
     prompt_key = "text"
 
+    def hidden(self, task, inputs, training):
+        hidden = super().hidden(task, inputs, training)
+        return hidden[:, task.backbone.num_query_tokens :]
+
 
 class Blip2T5(EncoderDecoder):
     """With Flan-T5, whose encoder reads the image and the prompt."""
 
     task_classes = (keras_hub.models.BLIP2Seq2SeqLM,)
     raw_pixel_range = RAW_PIXEL_RANGE
+
+    def project(self, task, hidden):
+        return task.backbone.language_model.lm_head(hidden)

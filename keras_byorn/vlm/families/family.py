@@ -38,9 +38,16 @@ class Family:
     def check(self, task):
         """Raises a `ValueError` where it cannot be trained; may warn."""
 
-    def logits(self, task, inputs, training):
-        """Logits of the next tokens, `(B, T, V)`."""
-        return task(inputs, training=training)
+    # What the task's `call` does, in two parts: the second is dear, and only
+    # needed where a response stands.
+
+    def hidden(self, task, inputs, training):
+        """What the decoder makes of each text position, `(B, T, D)`."""
+        return task.backbone(inputs, training=training)
+
+    def project(self, task, hidden):
+        """Logits `(..., V)` of the tokens that follow hidden states."""
+        return task.backbone.token_embedding(hidden, reverse=True)
 
     # Text
 
@@ -139,3 +146,10 @@ class Family:
         )
         start = [tokenizer.start_token_id] if has_start else []
         return np.array(start, "int32"), tokenizer.end_token_id
+
+
+def soft_capped(logits, cap):
+    """Logits bent into (-cap, cap); `None` leaves them as they are."""
+    if cap is None:
+        return logits
+    return ops.tanh(logits / cap) * cap

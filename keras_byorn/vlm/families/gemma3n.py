@@ -11,16 +11,19 @@ class Gemma3n(Gemma3):
 
     task_classes = (keras_hub.models.Gemma3nCausalLM,)
 
-    def logits(self, task, inputs, training):
-        """Through the backbone, with the embeddings of now.
-
-        In KerasHub 0.32 the task's own `call` multiplies by a copy of the
-        embeddings from before its weights were loaded, on JAX and TensorFlow.
-        """
+    def hidden(self, task, inputs, training):
         backbone = task.backbone
         given = [inputs[tensor.name] for tensor in backbone.inputs]
-        hidden = backbone(given, training=training)
-        return backbone.language_model.token_embedding(hidden, reverse=True)
+        return backbone(given, training=training)
+
+    def project(self, task, hidden):
+        """By the embeddings of now.
+
+        In KerasHub 0.32 the task's own `call` multiplies by a copy of them
+        from before its weights were loaded, on JAX and TensorFlow.
+        """
+        embedding = task.backbone.language_model.token_embedding
+        return embedding(hidden, reverse=True)
 
     def inputs(self, preprocessor, images, text):
         inputs = super().inputs(preprocessor, images, text)

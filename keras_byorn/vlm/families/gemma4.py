@@ -4,6 +4,7 @@ import keras_hub
 import numpy as np
 from keras import ops
 
+from keras_byorn.vlm.families.family import soft_capped
 from keras_byorn.vlm.families.several_images import SeveralImages
 
 
@@ -33,6 +34,10 @@ class Gemma4(SeveralImages):
                 "...)`. Received: a converter with "
                 f"max_soft_tokens={made[0]}, pooling_kernel_size={made[1]}"
             )
+
+    def project(self, task, hidden):
+        logits = super().project(task, hidden)
+        return soft_capped(logits, task.final_logit_cap)
 
     def expanded_image_token(self, preprocessor):
         count = preprocessor.num_vision_tokens_per_image

@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_byorn.vlm import packing
 from keras_byorn.vlm.families.encoder_decoder import EncoderDecoder
+from keras_byorn.vlm.families.family import soft_capped
 
 
 class T5Gemma2(EncoderDecoder):
@@ -19,6 +20,13 @@ class T5Gemma2(EncoderDecoder):
     raw_pixel_range = (0.0, 255.0)
     image_token = "<start_of_image>"
     more_end_tokens = ("<end_of_turn>",)
+
+    def hidden(self, task, inputs, training):
+        return super().hidden(task, inputs, training)["decoder_sequence_output"]
+
+    def project(self, task, hidden):
+        logits = task.backbone.decoder_token_embedding(hidden, reverse=True)
+        return soft_capped(logits, task.backbone.final_logit_softcapping)
 
     def num_images(self, preprocessor):
         return (0, 1) if self.reads_images(preprocessor) else (0, 0)

@@ -1,0 +1,115 @@
+"""The head of a vision-language model, run only where a response stands."""
+
+import keras
+from keras import ops
+
+from keras_byorn.plausibility.log_likelihoods import (
+    TokenEvidence,
+    of_chosen_and_preferred,
+)
+from keras_byorn.vlm.task import decode
+
+# Logits that stand in memory at once, float32: 256 MiB.
+MAX_LOGITS = 2**26
+
+
+def response_evidence(
+    task,
+    inputs,
+    y,
+    response_mask,
+    positions=None,
+    max_positions=None,
+    training=False,
+):
+    """What a model says of the response tokens, without logits of the rest.
+
+    The hidden states at `positions` are gathered, and only they are projected
+    onto the vocabulary; in blocks where there are many, whose logits are
+    computed anew for the gradient, so that never more than `MAX_LOGITS` are in
+    memory. Log-likelihoods are computed in float32.
+
+    Args:
+        task: a KerasHub task of a known family, or any model with the inputs
+            of one.
+        inputs: a dict, exactly the task's inputs.
+        y: int tensor, `(B, T)`, the token that follows each position.
+        response_mask: bool tensor, `(B, T)`.
+        positions: optional int tensor, `(B, R)`: where `response_mask` is set,
+            from left to right, and then whatever fills the row. Without it all
+            positions are projected.
+        max_positions: optional int, the largest R. Needed for blocks only
+            where R is not known when a program is made, as in a TensorFlow
+            graph for batches of several lengths.
+        training: bool.
+
+    Returns:
+        A `TokenEvidence` of float32 tensors, `(B, T)`.
+    """
+    hidden, project, vocabulary_size = decode(task, inputs, training)
+    if positions is not None:
+        hidden = gather(hidden, positions)
+        y = gather(y, positions)
+    num_blocks = _num_blocks(y, max_positions, vocabulary_size)
+    found = _project_in_blocks(hidden, y, project, num_blocks)
+    if positions is not None:
+        found = [spread(values, response_mask) for values in found]
+    return TokenEvidence(
+        *(ops.where(response_mask, values, 0.0) for values in found),
+        response_mask,
+    )
+
+
+def gather(values, positions):
+    """`values[b, positions[b, r]]`, `(B, R, ...)`.
+
+    Args:
+        values: tensor, `(B, T, ...)`.
+        positions: int tensor, `(B, R)`.
+    """
+    batch, length = ops.shape(values)[:2]
+    rows = ops.expand_dims(ops.arange(batch, dtype="int32") * length, -1)
+    flat = ops.reshape(values, (batch * length, *ops.shape(values)[2:]))
+    return ops.take(flat, ops.cast(positions, "int32") + rows, axis=0)
+
+
+def spread(values, response_mask):
+    """The inverse of `gather`: `(B, R)` values back at their positions.
+
+    Args:
+        values: tensor, `(B, R)`.
+        response_mask: bool tensor, `(B, T)`, at most R of them set in a row.
+
+    Returns:
+        tensor, `(B, T)`; anything where the mask is not set.
+    """
+    slots = ops.cumsum(ops.cast(response_mask, "int32"), axis=-1) - 1
+    return gather(values, ops.clip(slots, 0, ops.shape(values)[1] - 1))
+
+
+def _project_in_blocks(hidden, y, project, num_blocks):
+    """Log-likelihoods of `y`, and of what is preferred, `(B, R)` each."""
+    if num_blocks == 1:
+        return of_chosen_and_preferred(project(hidden), y)
+    block = keras.remat(lambda h, y: of_chosen_and_preferred(project(h), y))
+    shape = ops.shape(y)
+    count = shape[0] * shape[1]
+    hidden = ops.reshape(hidden, (count, hidden.shape[-1]))
+    y = ops.reshape(y, (count,))
+    edges = [index * count // num_blocks for index in range(num_blocks + 1)]
+    found = [
+        block(hidden[start:stop], y[start:stop])
+        for start, stop in zip(edges, edges[1:])
+    ]
+    return [ops.reshape(ops.concatenate(parts), shape) for parts in zip(*found)]
+
+
+def _num_blocks(y, max_positions, vocabulary_size):
+    """int. Blocks of which none has more than `MAX_LOGITS` logits."""
+    batch, length = y.shape
+    if length is None:
+        length = max_positions
+    if batch is None or length is None:
+        return 1
+    count = batch * length
+    return min(count, 1 + (count * vocabulary_size - 1) // MAX_LOGITS)
