@@ -7,10 +7,8 @@ import tempfile
 import keras
 import numpy as np
 
-from keras_byorn.plausibility.log_likelihoods import (
-    TokenEvidence,
-    token_evidence,
-)
+from keras_byorn.plausibility.log_likelihoods import TokenEvidence
+from keras_byorn.plausibility.response_head import response_evidence
 from keras_byorn.vlm.adapters import (
     adapters_off,
     freeze_beside_lora,
@@ -19,7 +17,6 @@ from keras_byorn.vlm.adapters import (
     trainable_beside_lora,
 )
 from keras_byorn.vlm.families import family_of
-from keras_byorn.vlm.task import logits_of
 
 
 class FrozenReference(keras.Model):
@@ -103,20 +100,26 @@ class FrozenReference(keras.Model):
     def call(self, inputs, y, response_mask):
         return self.look(inputs, y, response_mask).log_likelihoods
 
-    def look(self, inputs, y, response_mask):
-        """All that one pass says of the tokens: a `TokenEvidence`."""
+    def look(self, inputs, y, response_mask, **positions):
+        """All that one pass says of the tokens: a `TokenEvidence`.
+
+        Args:
+            inputs, y, response_mask: as in a call.
+            **positions: where the response stands, see `response_evidence`.
+        """
         off = adapters_off if self.adapters_off else contextlib.nullcontext
         with off(self.task):
-            logits = logits_of(self.task, inputs)
-        logits = keras.ops.stop_gradient(logits)
-        return token_evidence(logits, y, response_mask)
+            found = response_evidence(
+                self.task, inputs, y, response_mask, **positions
+            )
+        return TokenEvidence(*map(keras.ops.stop_gradient, found[:2]), found[2])
 
     def log_likelihoods(self, batches, verbose="auto"):
         """Scores whole batches, compiled, with a progress bar.
 
         Args:
             batches: a `keras.utils.PyDataset` of `(x, y, sample_weight)`, such
-                as `TargetBatches.originals()`.
+                as `TargetBatches.originals()`, which is read by length.
             verbose: as in `keras.Model.predict`.
 
         Returns:
@@ -135,27 +138,50 @@ class FrozenReference(keras.Model):
 class TokenScoring(keras.Model):
     """A function of `(x, y, response_mask)`, run over whole data sets.
 
-    It is compiled once, and used again for further data of the same shape.
+    It is compiled once for each length of text, and used again for further
+    data of the same shapes.
 
     Args:
         model: the Keras model that the function calls.
-        look: callable from inputs, targets and response mask to a
-            `TokenEvidence`.
+        look: callable from inputs, targets, response mask, `positions` and
+            `max_positions`, as of `response_evidence`, to a `TokenEvidence`.
     """
 
     def __init__(self, model, look):
         super().__init__(name="token_scoring")
         self.model = model  # tracked, so that its weights are not constants
         self._look = look
+        self._max_positions = None
         self.built = True
 
     def call(self, batch):
-        found = self._look(batch["x"], batch["y"], batch["response_mask"])
+        found = self._look(
+            batch["x"],
+            batch["y"],
+            batch["response_mask"],
+            positions=batch.get("response_positions"),
+            max_positions=self._max_positions,
+        )
         return found._asdict()
 
     def evidence(self, batches, verbose="auto"):
         """See `FrozenReference.evidence`."""
-        return TokenEvidence(**self.predict(_Flat(batches), verbose=verbose))
+        by_length = getattr(batches, "by_length", None)
+        if by_length is None:
+            found = self.predict(_Flat(batches), verbose=verbose)
+            return TokenEvidence(**found)
+        batches = by_length()
+        self._expect(batches.max_positions)
+        found = self.predict(_Flat(batches), verbose=verbose)
+        return TokenEvidence(
+            **{key: batches.restored(values) for key, values in found.items()}
+        )
+
+    def _expect(self, max_positions):
+        """A program that was made for fewer may need too much memory."""
+        if max_positions > (self._max_positions or 0):
+            self._max_positions = max_positions
+            self.predict_function = None
 
 
 class _Flat(keras.utils.PyDataset):
@@ -168,8 +194,9 @@ class _Flat(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         x, y, sample_weight = self._batches[index]
-        mask = sample_weight["response_mask"]
-        return {"x": x, "y": np.asarray(y), "response_mask": mask}
+        named = ("response_mask", "response_positions")
+        where = {key: sample_weight[key] for key in named if key in sample_weight}
+        return {"x": x, "y": np.asarray(y), **where}
 
 
 def _copy(vlm):

@@ -9,11 +9,17 @@ import numpy as np
 from keras_byorn.data.examples import Examples
 from keras_byorn.plausibility.spans import with_what_follows
 from keras_byorn.plausibility.views import View
+from keras_byorn.targets.buckets import (
+    LENGTH_MULTIPLE,
+    LengthBuckets,
+    batches_of,
+    extremes_first,
+)
+from keras_byorn.targets.in_order import InOrder, filled
 from keras_byorn.targets.store import TargetStore
+from keras_byorn.vlm.packing import first_marked
 from keras_byorn.vlm.task import VisionLanguageTask, images_of
 
-# Text lengths are rounded up to a multiple of this.
-LENGTH_MULTIPLE = 8
 NUM_NAMED = 5  # ids that an error names
 
 
@@ -21,8 +27,9 @@ class TargetBatches(keras.utils.PyDataset):
     """Batches for `BYORnModel.fit`: the examples, with their targets of now.
 
     Reads each example once when it is made, to check and to tokenize it.
-    Every batch has the same shape: short ones are filled with rows of weight
-    zero. The order is new in each epoch and follows from `seed`.
+    Rows of like length share a batch, which is padded to one of at most four
+    lengths (`buckets`), and filled with rows of weight zero where there are
+    too few. The order is new in each epoch and follows from `seed`.
 
     Args:
         examples: an `Examples`, or what `Examples(...)` takes. Where the task
@@ -42,8 +49,8 @@ class TargetBatches(keras.utils.PyDataset):
         - `x`, a dict: exactly the task's inputs;
         - `y`, int32 `(B, T)`: the token that follows each position;
         - `sample_weight`, a dict of `response_mask`, bool `(B, T)`, the
-          response tokens but for masked ones, `weight`, float32 `(B,)`,
-          `position`, int32 `(B,)`, the example's, or the number of examples
+          response tokens but for masked ones, `response_positions`, int32
+          `(B, R)`, where they stand, `weight`, float32 `(B,)`, `position`, int32 `(B,)`, the example's, or the number of examples
           where a row is not the whole of an original; and, once it is known,
           `plausibility`, float32 `(B,)`.
 
@@ -96,6 +103,7 @@ class TargetBatches(keras.utils.PyDataset):
         self.text_length = self._common_length(self.prompt_ids, response_ids)
         self._originals = self._pack(self.prompt_ids, response_ids)
         self.store = self._own_store(store, prompts, responses)
+        self.buckets = self._choose_buckets()
         self._epoch = 0
         self._in_fit = False
         self._tells_most = False
@@ -104,17 +112,28 @@ class TargetBatches(keras.utils.PyDataset):
         self._packed_replacements = {}
 
     def __len__(self):
-        return self._batches_for(len(self._rows()[0]))
+        return len(self._planned()[1])
 
     def __getitem__(self, index):
-        rows = self._rows()
-        picked = slice(index * self.batch_size, (index + 1) * self.batch_size)
-        if index >= len(self):
-            # Keras reads some of the batches that `num_batches` told of to
-            # learn their shapes. Those past the epoch's end weigh nothing.
-            positions, replaced, weights = (column[:1] for column in rows)
-            return self._batch(positions, replaced, 0 * weights)
-        return self._batch(*(column[picked] for column in rows))
+        rows, batches = self._planned()
+        longest = len(self.buckets) - 1
+        if self._tells_most and longest and index < 2:
+            return self._batch_of_no_weight((0, longest)[index])
+        if index >= len(batches):
+            return self._batch_of_no_weight(longest)
+        picked, bucket = batches[index]
+        return self._batch(*(column[picked] for column in rows), bucket)
+
+    def _batch_of_no_weight(self, bucket):
+        """To learn shapes from, as Keras does from the first two batches.
+
+        The first epoch may lack a length that a later one has; and Keras may
+        read some of the batches that `num_batches` tells of and are not there.
+        """
+        index = np.argmax(self._own_buckets == bucket)
+        return self._batch(
+            np.array([index]), np.zeros(1, bool), np.zeros(1, "float32"), bucket
+        )
 
     @property
     def num_batches(self):
@@ -173,8 +192,7 @@ class TargetBatches(keras.utils.PyDataset):
         indices = np.asarray(indices, int)
         view = view or View()
         packed = [part[indices] for part in self.packed_under(view)]
-        batch_size = batch_size or self.batch_size
-        return _InOrder(self, batch_size, view, indices, packed)
+        return self._in_order(indices, view, packed, batch_size)
 
     def with_responses(self, indices, response_ids, batch_size=None):
         """Other responses to the same images and prompts, for scoring.
@@ -186,12 +204,11 @@ class TargetBatches(keras.utils.PyDataset):
             batch_size: optional int. Defaults to that of the batches.
 
         Returns:
-            As `originals()`, in batches of the same shape.
+            As `originals()`, in batches of the same shapes.
         """
         indices = np.asarray(indices, int)
         packed = self._pack([self.prompt_ids[i] for i in indices], response_ids)
-        batch_size = batch_size or self.batch_size
-        return _InOrder(self, batch_size, View(), indices, packed)
+        return self._in_order(indices, View(), packed, batch_size)
 
     def packed_under(self, view):
         """Token ids and response mask `(N, T + 1)` of all originals.
@@ -214,6 +231,11 @@ class TargetBatches(keras.utils.PyDataset):
             )
         length = max(self.text_length, longest)
         return self.task.pack(prompt_ids, self.response_ids, length + 1)
+
+    @property
+    def max_positions(self):
+        """int. The most response tokens in a row, the end included."""
+        return self.buckets.widths[-1]
 
     @property
     def response_mask(self):
@@ -273,42 +295,102 @@ class TargetBatches(keras.utils.PyDataset):
         # One token more than a step sees: inputs and targets are shifted.
         return self.task.pack(prompt_ids, response_ids, self.text_length + 1)
 
-    def _rows(self):
-        """Position, replaced and weight of each row of this epoch."""
+    def _choose_buckets(self):
+        """Lengths for the originals, wide enough for what the store holds."""
+        num_tokens = self.task.num_tokens(self._originals)
+        num_response = self.response_mask.sum(axis=-1)
+        buckets = LengthBuckets.fit(
+            num_tokens,
+            num_response,
+            self.text_length,
+            self.task.prefix_length,
+            self.batch_size,
+        )
+        known = self.store.replaced
+        buckets.widths[-1] = max(
+            [buckets.widths[-1]]
+            + [len(self.store.replacement_ids(index)) + 1 for index in known]
+        )
+        self._own_buckets = buckets.of(num_tokens, num_response)
+        return buckets
+
+    def _in_order(self, indices, view, packed, batch_size):
+        """Packed responses to the examples at `indices`, seen in a view."""
+
+        def images(rows):
+            shown = view.positions(indices[rows], len(self.examples))
+            return _seen(self.images(shown), view, self.task.pixel_range)
+
+        buckets, length = self.buckets, packed[0].shape[1] - 1
+        if length > self.text_length:  # the view's prompts are longer
+            buckets = LengthBuckets(
+                [*buckets.lengths, length],
+                [*buckets.widths, buckets.widths[-1]],
+            )
+        batch_size = batch_size or self.batch_size
+        return InOrder(self.task, images, packed, buckets, batch_size)
+
+    def _planned(self):
+        """Columns of the rows of this epoch, and their batches.
+
+        The columns are position, whether it is the replacement, and weight;
+        a batch is a pair of rows and bucket.
+        """
         key = self._epoch, self.store.revision
         if self._plan_key != key:
             rows = self.store.training_rows()
+            order = np.random.default_rng((self.seed, self._epoch))
             if self.shuffle:
-                order = np.random.default_rng((self.seed, self._epoch))
-                order = order.permutation(len(rows[0]))
-                rows = tuple(column[order] for column in rows)
-            self._plan, self._plan_key = rows, key
+                mixed = order.permutation(len(rows[0]))
+                rows = tuple(column[mixed] for column in rows)
+            batches = batches_of(self._buckets_of(*rows[:2]), self.batch_size)
+            if self.shuffle and len(self.buckets) > 1:
+                batches = [
+                    batches[i] for i in order.permutation(len(batches))
+                ]
+            self._plan = rows, extremes_first(batches)
+            self._plan_key = key
         return self._plan
 
-    def _batch(self, indices, replaced, weights):
+    def _buckets_of(self, indices, replaced):
+        """The bucket of each row, int `(R,)`."""
+        buckets = self._own_buckets[indices]
+        new = indices[replaced]
+        if len(new):
+            packed = zip(*(self._replacement(index) for index in new))
+            packed = [np.stack(part) for part in packed]
+            num_response = packed[1][:, 1:].sum(axis=-1)
+            buckets[replaced] = self.buckets.of(
+                self.task.num_tokens(packed), num_response
+            )
+        return buckets
+
+    def _batch(self, indices, replaced, weights, bucket):
+        length, width = self.buckets.lengths[bucket], self.buckets.widths[bucket]
         packed = [
             np.stack(
                 [
                     self._replacement(i)[part] if new else originals[i]
                     for i, new in zip(indices, replaced)
                 ]
-            )
+            )[:, : length + 1]
             for part, originals in enumerate(self._originals)
         ]
         fill = self.batch_size - len(indices)
         images, indices, *packed = (
-            _fill(values, fill)
+            filled(values, fill)
             for values in (self.images(indices), indices, *packed)
         )
         x, y, mask = self.task.training_inputs(images, *packed)
         weights = np.concatenate([weights, np.zeros(fill, "float32")])
-        is_original = ~_fill(replaced, fill) & (weights > 0)
-        out = self.out_of_loss(indices)
+        is_original = ~filled(replaced, fill) & (weights > 0)
+        out = self.out_of_loss(indices)[:, :length]
         is_original &= ~out.any(axis=-1)
         mask &= ~out
         nobody = len(self.examples)
         sample_weight = {
             "response_mask": mask,
+            "response_positions": first_marked(mask, width),
             "weight": weights,
             "position": np.where(is_original, indices, nobody).astype("int32"),
         }
@@ -328,57 +410,12 @@ class TargetBatches(keras.utils.PyDataset):
         return known[1]
 
 
-class _InOrder(keras.utils.PyDataset):
-    """Packed responses to some examples, in order, the last batch filled."""
-
-    def __init__(self, batches, batch_size, view, indices, packed):
-        super().__init__()
-        self._batches = batches
-        self._batch_size = batch_size
-        self._view = view
-        self._indices = indices
-        self._packed = packed
-
-    @property
-    def response_mask(self):
-        return self._packed[1][:, 1:].astype("bool")
-
-    def __len__(self):
-        return -(-len(self._indices) // self._batch_size)
-
-    def __getitem__(self, index):
-        batches = self._batches
-        start = index * self._batch_size
-        rows = slice(start, start + self._batch_size)
-        indices = self._indices[rows]
-        shown = self._view.positions(indices, len(batches.examples))
-        images = _seen(
-            batches.images(shown), self._view, batches.task.pixel_range
-        )
-        fill = self._batch_size - len(indices)
-        images, *packed = (
-            _fill(values, fill)
-            for values in (images, *(part[rows] for part in self._packed))
-        )
-        x, y, mask = batches.task.training_inputs(images, *packed)
-        weight = np.ones(len(mask), "float32")
-        weight[len(indices) :] = 0
-        return x, y, {"response_mask": mask, "weight": weight}
-
-
 def _seen(images, view, pixel_range):
     """Images under a view: one, several or none for each example."""
     if not images.size:
         return images
     flat = images.reshape(-1, *images.shape[-3:])
     return view.images(flat, pixel_range).reshape(images.shape)
-
-
-def _fill(values, count):
-    """Repeats the first row `count` times at the end."""
-    if not count:
-        return values
-    return np.concatenate([values, np.repeat(values[:1], count, axis=0)])
 
 
 def _read_and_check(examples, task):

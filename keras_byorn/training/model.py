@@ -7,7 +7,8 @@ import numpy as np
 from keras import ops
 
 from keras_byorn.plausibility.log_likelihoods import token_log_likelihoods
-from keras_byorn.plausibility.reference import FrozenReference
+from keras_byorn.plausibility.reference import FrozenReference, TokenScoring
+from keras_byorn.plausibility.response_head import response_evidence
 from keras_byorn.plausibility.scorers import MeanLogLikelihood
 from keras_byorn.targets.batches import TargetBatches
 from keras_byorn.training.diary import TrainingDiary
@@ -92,6 +93,8 @@ class BYORnModel(TrainStep, keras.Model):
         self.threshold = threshold
         self._input_names = seam.input_names
         self._batches = None
+        self._max_positions = 0
+        self._has_metrics = False
         self.diary = None
         # A function compiled before `enable_lora` knows no adapters.
         vlm.generate_function = None
@@ -122,19 +125,52 @@ class BYORnModel(TrainStep, keras.Model):
         Returns:
             float32 scalar, nats per token.
         """
-        x, y, response_mask, weight = self._unpack(data)
-        logits = self(x, training=training)
-        losses = example_losses(
-            token_log_likelihoods(logits, y, response_mask), response_mask
-        )
-        _, _, extra = keras.utils.unpack_x_y_sample_weight(data)
-        if training and isinstance(extra, dict) and "position" in extra:
+        x, y, response_mask, weight, extra = self._unpack(data)
+        positions = extra.get("response_positions")
+        if self._has_metrics:
+            logits = self(x, training=training)
+            found = token_log_likelihoods(logits, y, response_mask)
+            given = {"response_mask": response_mask, "weight": weight}
+            self.compute_metrics(x, y, logits, sample_weight=given)
+        else:
+            found = self.look(
+                x,
+                y,
+                response_mask,
+                positions=positions,
+                max_positions=self._max_positions,
+                training=training,
+            ).log_likelihoods
+        losses = example_losses(found, response_mask)
+        if training and "position" in extra:
             self.diary.write(extra["position"], losses)
         loss = weighted_mean(losses, weight)
         self._loss_tracker.update_state(loss, sample_weight=ops.sum(weight))
-        extra = {"response_mask": response_mask, "weight": weight}
-        self.compute_metrics(x, y, logits, sample_weight=extra)
         return loss
+
+    def look(self, inputs, y, response_mask, **kwargs):
+        """What the student says of the tokens: a `TokenEvidence`.
+
+        Args:
+            inputs: a dict with the task's inputs; other keys are ignored.
+            y, response_mask, **kwargs: see `response_evidence`.
+        """
+        inputs = {name: inputs[name] for name in self._input_names}
+        return response_evidence(self.vlm, inputs, y, response_mask, **kwargs)
+
+    def evidence(self, batches, verbose="auto"):
+        """The student's view of whole batches, compiled once.
+
+        Args:
+            batches, verbose: as of `FrozenReference.evidence`.
+
+        Returns:
+            A `TokenEvidence` of arrays, `(N, T)`.
+        """
+        if "_scoring" not in self.__dict__:
+            # Not by `self._scoring =`: Keras would track it within itself.
+            self.__dict__["_scoring"] = TokenScoring(self, self.look)
+        return self.__dict__["_scoring"].evidence(batches, verbose)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Metrics get the weight of each token, `(B, T)`, 0 off responses."""
@@ -145,18 +181,19 @@ class BYORnModel(TrainStep, keras.Model):
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def _unpack(self, data):
-        """Inputs, targets, response mask and weight per example."""
+        """Inputs, targets, response mask, weight per example, and the rest."""
         x, y, extra = keras.utils.unpack_x_y_sample_weight(data)
         if not isinstance(extra, dict):
             extra = {"response_mask": extra}
         mask = ops.cast(extra["response_mask"], "bool")
         if "weight" in extra:
-            return x, y, mask, ops.cast(extra["weight"], "float32")
+            return x, y, mask, ops.cast(extra["weight"], "float32"), extra
         if "plausibility" in extra:
             plausibility = extra["plausibility"]
         else:
             plausibility = self.scorer(self.reference.look(x, y, mask))
-        return x, y, mask, 1.0 - self._suspect_probability(plausibility)
+        weight = 1.0 - self._suspect_probability(plausibility)
+        return x, y, mask, weight, extra
 
     def _suspect_probability(self, plausibility):
         if self.threshold is None:
@@ -211,12 +248,17 @@ class BYORnModel(TrainStep, keras.Model):
             loss: must be `None`; the loss is this model's own.
             **kwargs: as in `keras.Model.compile`. Metrics are given `y`, the
                 logits and, as `weighted_metrics`, the weights of the tokens.
+                They cost: without metrics, logits are computed where responses
+                stand, and nowhere else.
         """
         if loss is not None:
             raise ValueError(
                 "`loss` must be left out: `BYORnModel` weighs examples and "
                 f"response tokens itself. Received: loss={loss!r}"
             )
+        self._has_metrics = bool(
+            kwargs.get("metrics") or kwargs.get("weighted_metrics")
+        )
         super().compile(optimizer=optimizer, loss=None, **kwargs)
 
     def fit(self, *args, **kwargs):
@@ -244,6 +286,7 @@ class BYORnModel(TrainStep, keras.Model):
                     f"Received: steps_per_epoch={call['steps_per_epoch']}"
                 )
             call["shuffle"] = False
+            self._expect(self._batches)
             self._open_diary(len(self._batches.examples))
         del call["self"]
         callbacks = _listed(call.get("callbacks"))
@@ -269,6 +312,18 @@ class BYORnModel(TrainStep, keras.Model):
         if self.diary is None or self.diary.num_examples != num_examples:
             self.diary = TrainingDiary(num_examples)
             self.train_function = None  # was compiled without it
+
+    def _expect(self, batches):
+        """A step that was made for fewer positions may need too much memory."""
+        if batches.max_positions > self._max_positions:
+            self._max_positions = batches.max_positions
+            self.train_function = self.test_function = None
+
+    def evaluate(self, x=None, *args, **kwargs):
+        """The loss on data. See `keras.Model.evaluate`."""
+        if isinstance(x, TargetBatches):
+            self._expect(x)
+        return super().evaluate(x, *args, **kwargs)
 
     def _refuse_backup(self, callbacks):
         backup = keras.callbacks.BackupAndRestore

@@ -12,6 +12,9 @@ class PaliGemma(Family):
     # Generated tokens overwrite keys of longer prompts in the same batch.
     mixed_prompt_lengths = False
 
+    def prefix_length(self, task):
+        return task.backbone.image_sequence_length
+
     def hidden(self, task, inputs, training):
         hidden = super().hidden(task, inputs, training)
-        return hidden[:, task.backbone.image_sequence_length :]
+        return hidden[:, self.prefix_length(task) :]
