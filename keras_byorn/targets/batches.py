@@ -296,7 +296,7 @@ class TargetBatches(keras.utils.PyDataset):
         return self.task.pack(prompt_ids, response_ids, self.text_length + 1)
 
     def _choose_buckets(self):
-        """Lengths for the originals, wide enough for what the store holds."""
+        """Lengths for the originals, and the bucket of each of them."""
         num_tokens = self.task.num_tokens(self._originals)
         num_response = self.response_mask.sum(axis=-1)
         buckets = LengthBuckets.fit(
@@ -305,11 +305,6 @@ class TargetBatches(keras.utils.PyDataset):
             self.text_length,
             self.task.prefix_length,
             self.batch_size,
-        )
-        known = self.store.replaced
-        buckets.widths[-1] = max(
-            [buckets.widths[-1]]
-            + [len(self.store.replacement_ids(index)) + 1 for index in known]
         )
         self._own_buckets = buckets.of(num_tokens, num_response)
         return buckets
@@ -360,6 +355,9 @@ class TargetBatches(keras.utils.PyDataset):
             packed = zip(*(self._replacement(index) for index in new))
             packed = [np.stack(part) for part in packed]
             num_response = packed[1][:, 1:].sum(axis=-1)
+            if not self._in_fit or self._tells_most:
+                # Later it would be another program.
+                self.buckets.widen(num_response.max())
             buckets[replaced] = self.buckets.of(
                 self.task.num_tokens(packed), num_response
             )

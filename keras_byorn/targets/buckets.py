@@ -54,6 +54,10 @@ class LengthBuckets:
     def __len__(self):
         return len(self.lengths)
 
+    def widen(self, num_response):
+        """Lets the longest rows have so many response tokens."""
+        self.widths[-1] = max(self.widths[-1], int(num_response))
+
     def of(self, num_tokens, num_response):
         """The first bucket that holds each row, int `(N,)`.
 

@@ -300,11 +300,6 @@ class TargetStore:
             np.concatenate([1 - probability[kept], probability[new]]),
         )
 
-    @property
-    def replaced(self):
-        """list of ints. Positions of the examples with a replacement."""
-        return list(self._replacements)
-
     def replacement_ids(self, index):
         """Token ids of the replacement at a position."""
         return np.asarray(self._replacements[index][1], "int32")

@@ -37,7 +37,8 @@ class Regenerator:
     def __call__(self, indices, verbose=1):
         """Regenerates the responses of the examples at these positions.
 
-        A response that is empty or does not end is not a target.
+        A response that is empty is not a target, nor is one that does not end
+        within the length of the longest original.
 
         Args:
             indices: int array, positions of examples.
@@ -65,7 +66,9 @@ class Regenerator:
                     self.batch_size,
                 )
                 for index, ids in zip(indices[group], generated):
-                    text = "" if ids is None else task.detokenize(ids).strip()
+                    if ids is None or len(ids) >= self.batches.max_positions:
+                        continue
+                    text = task.detokenize(ids).strip()
                     if text:
                         written[int(index)] = text, ids
                 progress.add(1)
