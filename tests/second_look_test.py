@@ -208,7 +208,7 @@ def test_a_masked_suspect_is_judged_by_its_masked_tokens(
     batches.store.set_scores([-9.0, -9.0, -1.0], [1.0, 1.0, 0.0])
     batches.store.mask("scene-0", [2, 3], "red one one two")
     second = Look(batches.store, np.zeros(3))
-    second._batches = batches
+    second.batches = batches
 
     def evidence(originals, verbose):
         mask = originals.response_mask

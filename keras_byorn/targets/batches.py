@@ -307,7 +307,11 @@ class TargetBatches(keras.utils.PyDataset):
             self.batch_size,
         )
         self._own_buckets = buckets.of(num_tokens, num_response)
-        return buckets
+        # One more for replacements that are longer than any original, which
+        # are rare: no program is made for it before there is one.
+        first_response = self.response_mask.argmax(axis=-1).min()
+        most = self.text_length - int(first_response)
+        return buckets.with_bucket(self.text_length, most)
 
     def _in_order(self, indices, view, packed, batch_size):
         """Packed responses to the examples at `indices`, seen in a view."""
@@ -318,10 +322,7 @@ class TargetBatches(keras.utils.PyDataset):
 
         buckets, length = self.buckets, packed[0].shape[1] - 1
         if length > self.text_length:  # the view's prompts are longer
-            buckets = LengthBuckets(
-                [*buckets.lengths, length],
-                [*buckets.widths, buckets.widths[-1]],
-            )
+            buckets = buckets.with_bucket(length, buckets.widths[-1])
         batch_size = batch_size or self.batch_size
         return InOrder(self.task, images, packed, buckets, batch_size)
 
@@ -339,7 +340,7 @@ class TargetBatches(keras.utils.PyDataset):
                 mixed = order.permutation(len(rows[0]))
                 rows = tuple(column[mixed] for column in rows)
             batches = batches_of(self._buckets_of(*rows[:2]), self.batch_size)
-            if self.shuffle and len(self.buckets) > 1:
+            if self.shuffle and len({bucket for _, bucket in batches}) > 1:
                 batches = [
                     batches[i] for i in order.permutation(len(batches))
                 ]
@@ -355,9 +356,6 @@ class TargetBatches(keras.utils.PyDataset):
             packed = zip(*(self._replacement(index) for index in new))
             packed = [np.stack(part) for part in packed]
             num_response = packed[1][:, 1:].sum(axis=-1)
-            if not self._in_fit or self._tells_most:
-                # Later it would be another program.
-                self.buckets.widen(num_response.max())
             buckets[replaced] = self.buckets.of(
                 self.task.num_tokens(packed), num_response
             )

@@ -15,7 +15,7 @@ class LengthBuckets:
     """Says to which of a few lengths a row is padded, and batches them so.
 
     Args:
-        lengths: increasing list of K ints. Text tokens that a step sees.
+        lengths: list of K ints that do not decrease. Text tokens that a step sees.
         widths: list of K ints that do not decrease. The most response tokens
             in a row of each length.
     """
@@ -54,9 +54,11 @@ class LengthBuckets:
     def __len__(self):
         return len(self.lengths)
 
-    def widen(self, num_response):
-        """Lets the longest rows have so many response tokens."""
-        self.widths[-1] = max(self.widths[-1], int(num_response))
+    def with_bucket(self, length, width):
+        """These and one more, a `LengthBuckets`, unless the last one is it."""
+        if (length, width) == (self.lengths[-1], self.widths[-1]):
+            return self
+        return LengthBuckets([*self.lengths, length], [*self.widths, width])
 
     def of(self, num_tokens, num_response):
         """The first bucket that holds each row, int `(N,)`.
@@ -75,11 +77,10 @@ class LengthBuckets:
         if np.any(buckets >= len(self)):
             row = int(np.argmax(buckets))
             raise ValueError(
-                "A response must be no longer than the longest original one, "
-                f"{self.widths[-1]} tokens with its end, and fit with its "
-                f"prompt in {self.lengths[-1]}. Leave it out. Received: a "
-                f"response of {num_response[row]} tokens in "
-                f"{num_tokens[row]}"
+                "A response must have no more tokens than the longest bucket, "
+                f"{self.widths[-1]} with its end, and fit with its prompt in "
+                f"{self.lengths[-1]}. Leave it out. Received: a response of "
+                f"{num_response[row]} tokens in {num_tokens[row]}"
             )
         return buckets
 

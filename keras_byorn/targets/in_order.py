@@ -28,9 +28,12 @@ class InOrder(keras.utils.PyDataset):
         super().__init__()
         self.task = task
         self.batch_size = batch_size
-        self.buckets = buckets
         self._images = images
         self._packed = packed
+        self._buckets = buckets
+        self._own_buckets = buckets.of(
+            task.num_tokens(packed), self.response_mask.sum(axis=-1)
+        )
 
     @property
     def response_mask(self):
@@ -39,7 +42,8 @@ class InOrder(keras.utils.PyDataset):
 
     def by_length(self):
         """The same, but each batch no longer than it must be."""
-        return _ByLength(self, self._packed)
+        widest = self._buckets.widths[self._own_buckets.max()]
+        return _ByLength(self, self._own_buckets, widest)
 
     def __len__(self):
         return -(-len(self._packed[0]) // self.batch_size)
@@ -47,11 +51,12 @@ class InOrder(keras.utils.PyDataset):
     def __getitem__(self, index):
         start = index * self.batch_size
         rows = np.arange(len(self._packed[0]))[start : start + self.batch_size]
-        return self.batch(rows, len(self.buckets) - 1)
+        return self.batch(rows, self._own_buckets.max())
 
     def batch(self, rows, bucket):
         """A batch of these rows, cut to the length of a bucket, and filled."""
-        length, width = self.buckets.lengths[bucket], self.buckets.widths[bucket]
+        length = self._buckets.lengths[bucket]
+        width = self._buckets.widths[bucket]
         fill = self.batch_size - len(rows)
         images, *packed = (
             filled(values, fill)
@@ -81,20 +86,13 @@ class _ByLength(keras.utils.PyDataset):
     over it has one shape.
     """
 
-    def __init__(self, whole, packed):
+    def __init__(self, whole, buckets, max_positions):
         super().__init__()
+        self.max_positions = max_positions
         self._whole = whole
         self._mask = whole.response_mask
-        buckets = whole.buckets.of(
-            whole.task.num_tokens(packed), self._mask.sum(axis=-1)
-        )
         batches = batches_of(buckets, whole.batch_size)
         self._batches = extremes_first(batches)
-
-    @property
-    def max_positions(self):
-        """int. The most response tokens of a row."""
-        return self._whole.buckets.widths[-1]
 
     def __len__(self):
         return len(self._batches)

@@ -169,11 +169,9 @@ class BYORnCallback(keras.callbacks.Callback):
         batch_size = self.batch_size or 4 * batches.batch_size
         if not batches.store.is_scored:
             self._score(batches, batch_size)
-        if self._regenerator is None or self._regenerator.batches != batches:
+        if self._second_look is None or self._second_look.batches != batches:
             self._num_epochs = 0
-            self._regenerator = Regenerator(
-                batches, self.sampler, batch_size, self.seed
-            )
+            self._regenerator = self._regenerator_for(batches, batch_size)
             self._second_look = SecondLook(
                 self.model, batches, batch_size, self.verbose
             )
@@ -293,6 +291,14 @@ class BYORnCallback(keras.callbacks.Callback):
             batches,
             batch_size,
         )()
+
+    def _regenerator_for(self, batches, batch_size):
+        """That of the last data set, if it fits: it is compiled already."""
+        last = self._regenerator
+        if last is not None and last.suits(batches, batch_size):
+            last.batches = batches
+            return last
+        return Regenerator(batches, self.sampler, batch_size, self.seed)
 
     def _teaching(self):
         """Within this block the model has the weights of the teacher."""

@@ -268,7 +268,7 @@ class BYORnModel(TrainStep, keras.Model):
         """
         signature = inspect.signature(keras.Model.fit)
         call = signature.bind(self, *args, **kwargs).arguments
-        batches = call.get("x")
+        last, batches = self._batches, call.get("x")
         self._batches = batches if isinstance(batches, TargetBatches) else None
         if self._batches is not None:
             if self._batches.task.task is not self.vlm:
@@ -287,7 +287,7 @@ class BYORnModel(TrainStep, keras.Model):
                 )
             call["shuffle"] = False
             self._expect(self._batches)
-            self._open_diary(len(self._batches.examples))
+            self._open_diary(anew=self._batches is not last)
         del call["self"]
         callbacks = _listed(call.get("callbacks"))
         self._refuse_backup(callbacks)
@@ -307,11 +307,14 @@ class BYORnModel(TrainStep, keras.Model):
         separate_averages(self.optimizer)
         return history
 
-    def _open_diary(self, num_examples):
+    def _open_diary(self, anew):
         """A diary of the examples in training, kept while they are the same."""
+        num_examples = len(self._batches.examples)
         if self.diary is None or self.diary.num_examples != num_examples:
             self.diary = TrainingDiary(num_examples)
             self.train_function = None  # was compiled without it
+        elif anew:
+            self.diary.clear()
 
     def _expect(self, batches):
         """A step that was made for fewer positions may need too much memory."""

@@ -61,7 +61,7 @@ class SecondLook:
 
     def __init__(self, model, batches, batch_size, verbose):
         self._model = model
-        self._batches = batches
+        self.batches = batches
         self._batch_size = batch_size
         self._verbose = verbose
         self._first_epoch = None
@@ -72,7 +72,7 @@ class SecondLook:
         Args:
             diary: the model's `TrainingDiary`.
         """
-        store = self._batches.store
+        store = self.batches.store
         if self._first_epoch is None:
             self._first_epoch = diary.read()
         met, steps = self._first_epoch
@@ -91,17 +91,17 @@ class SecondLook:
     def _plausibility(self, indices):
         if self._verbose:
             print(f"Looking again at {len(indices)} suspects")
-        originals = self._batches.originals(self._batch_size, indices=indices)
+        originals = self.batches.originals(self._batch_size, indices=indices)
         found = self._model.evidence(originals, self._verbose)
         mask = originals.response_mask
-        out = self._batches.out_of_loss(indices)
+        out = self.batches.out_of_loss(indices)
         mask = np.where(out.any(axis=-1, keepdims=True), out, mask)
         log_likelihoods = found.log_likelihoods[: len(mask)]
         return ops.convert_to_numpy(MeanLogLikelihood()(log_likelihoods, mask))
 
     def _of_suspects(self, suspects, tuned, student):
         """Verdicts on suspects: restored, alarm, or suspect still."""
-        store = self._batches.store
+        store = self.batches.store
         doubt = doubts(store.plausibility)
         level = np.quantile(student[tuned], MIN_RANK)
         again = suspects[student[suspects] >= level]
