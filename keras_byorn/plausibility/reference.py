@@ -195,7 +195,9 @@ class _Flat(keras.utils.PyDataset):
     def __getitem__(self, index):
         x, y, sample_weight = self._batches[index]
         named = ("response_mask", "response_positions")
-        where = {key: sample_weight[key] for key in named if key in sample_weight}
+        where = {
+            key: sample_weight[key] for key in named if key in sample_weight
+        }
         return {"x": x, "y": np.asarray(y), **where}
 
 

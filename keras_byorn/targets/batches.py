@@ -341,9 +341,7 @@ class TargetBatches(keras.utils.PyDataset):
                 rows = tuple(column[mixed] for column in rows)
             batches = batches_of(self._buckets_of(*rows[:2]), self.batch_size)
             if self.shuffle and len({bucket for _, bucket in batches}) > 1:
-                batches = [
-                    batches[i] for i in order.permutation(len(batches))
-                ]
+                batches = [batches[i] for i in order.permutation(len(batches))]
             self._plan = rows, extremes_first(batches)
             self._plan_key = key
         return self._plan
@@ -362,7 +360,10 @@ class TargetBatches(keras.utils.PyDataset):
         return buckets
 
     def _batch(self, indices, replaced, weights, bucket):
-        length, width = self.buckets.lengths[bucket], self.buckets.widths[bucket]
+        length, width = (
+            self.buckets.lengths[bucket],
+            self.buckets.widths[bucket],
+        )
         packed = [
             np.stack(
                 [

@@ -52,7 +52,7 @@ class TrainingDiary(keras.layers.Layer):
     def clear(self):
         """Forgets everything, for another data set of the same size."""
         for variable in (self._noted, self._steps, self._step):
-            variable.assign(ops.zeros_like(variable))
+            variable.assign(ops.zeros_like(variable.value))
 
     def read(self):
         """Returns what was noted.

@@ -40,9 +40,7 @@ class EncoderDecoder(Family):
 
     def num_tokens(self, packed):
         encoder_mask = packed[3]
-        return np.maximum(
-            super().num_tokens(packed), encoder_mask.sum(axis=-1)
-        )
+        return np.maximum(super().num_tokens(packed), encoder_mask.sum(axis=-1))
 
     def training_text(self, packed):
         token_ids, in_response, encoder_ids, encoder_mask = packed
