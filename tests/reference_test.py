@@ -27,7 +27,7 @@ def difference(left, right):
 def test_log_likelihoods_are_those_of_the_raw_logits(
     vlm, make_batches, response_log_likelihoods
 ):
-    """Against NumPy; a row for each example, in their order, none for fillers."""
+    """Against NumPy; a row for each example, in order, none for fillers."""
     batches = make_batches(vlm, batch_size=4)
     reference = FrozenReference.of(vlm)
     scored = reference.log_likelihoods(batches.originals(), verbose=0)

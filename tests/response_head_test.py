@@ -133,7 +133,7 @@ def test_no_more_logits_at_once_than_allowed(vlm, make_batches, monkeypatch):
 
 
 def test_metrics_get_all_logits_still(vlm, make_batches):
-    """A user's metric is compiled over `(B, T, V)`, and the loss is the same."""
+    """A user's metric sees `(B, T, V)`, and the loss is the same."""
     losses = []
     for metrics in (None, [keras.metrics.SparseCategoricalAccuracy()]):
         model = BYORnModel(vlm)

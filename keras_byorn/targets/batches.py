@@ -50,8 +50,9 @@ class TargetBatches(keras.utils.PyDataset):
         - `y`, int32 `(B, T)`: the token that follows each position;
         - `sample_weight`, a dict of `response_mask`, bool `(B, T)`, the
           response tokens but for masked ones, `response_positions`, int32
-          `(B, R)`, where they stand, `weight`, float32 `(B,)`, `position`, int32 `(B,)`, the example's, or the number of examples
-          where a row is not the whole of an original; and, once it is known,
+          `(B, R)`, where they stand, `weight`, float32 `(B,)`, `position`,
+          int32 `(B,)`, the example's, or the number of examples where a row is
+          not the whole of an original; and, once it is known,
           `plausibility`, float32 `(B,)`.
 
     Raises:

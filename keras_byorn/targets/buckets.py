@@ -15,7 +15,8 @@ class LengthBuckets:
     """Says to which of a few lengths a row is padded, and batches them so.
 
     Args:
-        lengths: list of K ints that do not decrease. Text tokens that a step sees.
+        lengths: list of K ints that do not decrease. Text tokens that a step
+            sees.
         widths: list of K ints that do not decrease. The most response tokens
             in a row of each length.
     """

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-
 # A small batch is this part of a large one.
 SMALL = 8
 
