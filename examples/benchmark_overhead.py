@@ -129,7 +129,15 @@ class Result:
     @property
     def seconds_with_compilation(self):
         """Of the first fine-tune, from the loaded weights on."""
-        return self.ready["setup_seconds"] + self.first["seconds"]
+        traced = self.first.get("traced_seconds", 0.0)
+        return self.ready["setup_seconds"] + self.first["seconds"] + traced
+
+    @property
+    def own_memory(self):
+        """Peak less what Python and all libraries take, in bytes."""
+        if self.end["memory_kind"] == "device":
+            return self.end["peak_memory"]
+        return self.end["peak_memory"] - self.end["memory_before"]
 
     def part(self, name):
         """Median seconds of a part; `None` where it cannot be told."""
@@ -241,15 +249,15 @@ class Process:
 
     def __init__(self, settings, threads):
         self._settings = settings
-        self._process = subprocess.Popen(
-            [sys.executable, str(ARM_SCRIPT), json.dumps(settings)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            bufsize=1,
-            env=environment(threads),
-            preexec_fn=pin(threads),
-        )
+        with pinned(threads):
+            self._process = subprocess.Popen(
+                [sys.executable, str(ARM_SCRIPT), json.dumps(settings)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                bufsize=1,
+                env=environment(threads),
+            )
 
     def ask(self, line):
         """Sends a line and waits for the answer, a dict."""
@@ -295,12 +303,18 @@ def environment(threads):
     }
 
 
-def pin(threads):
-    """A function that gives a new process so many cores, where one can."""
+@contextlib.contextmanager
+def pinned(threads):
+    """A process that is started here has so many cores, where one can."""
     if not hasattr(os, "sched_setaffinity"):
-        return None
-    cores = sorted(os.sched_getaffinity(0))[-threads:]
-    return lambda: os.sched_setaffinity(0, cores)
+        yield
+        return
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(cores)[-threads:])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def run(arms, args):
@@ -308,8 +322,8 @@ def run(arms, args):
     if any(arm.size == "scaled" for arm in arms):
         say("pretraining `scaled`, if it is not on disk yet")
         settings = {"size": "scaled", "method": "pretrain"}
-        everything = len(os.sched_getaffinity(0)) if pin(1) else os.cpu_count()
-        with Process({**settings, "shrink": args.shrink}, everything) as arm:
+        settings["shrink"] = args.shrink
+        with Process(settings, os.cpu_count()) as arm:
             arm.answer()
     scored = arms_of("score_over_train", args)
     scored = scored if "score_over_train" in args.measure else ()
@@ -401,12 +415,19 @@ def ratio_of(measure, results, args):
 
 
 def more_ratios(results):
-    """Every arm's seconds over those of KerasHub's fit of the same."""
-    return {
-        str(arm): results[arm].seconds / results[arm.plain].seconds
-        for arm in results
-        if arm.plain in results and arm != arm.plain
-    }
+    """Each arm over KerasHub's fit of the same, in time and memory."""
+    more = {}
+    for arm, result in results.items():
+        plain = results.get(arm.plain)
+        if plain is None or plain is result:
+            continue
+        more[f"{arm}: time"] = result.seconds / plain.seconds
+        one, other = result.end["peak_memory"], plain.end["peak_memory"]
+        more[f"{arm}: memory"] = one / other
+        more[f"{arm}: memory without libraries"] = (
+            result.own_memory / plain.own_memory
+        )
+    return more
 
 
 def recompilations(results):
