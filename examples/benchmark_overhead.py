@@ -33,7 +33,8 @@ responses, such as `--size pali_gemma_3b_mix_224`.
                                    trained on a second, LoRA, undefended
     lora_peak_memory        1.00   LoRA, defaults, over KerasHub's fit
     growth_16k_over_4k      4.2    `tiny`, defaults: seconds for 16,000
-                                   examples over seconds for 4,000
+                                   examples over seconds for 4,000 (of
+                                   `--examples`, and four times as many)
     lora_decoder_defaults          as lora_defaults, with adapters in the
                                    decoder only, so that images are seen once
 
@@ -174,12 +175,6 @@ def parse_arguments(arguments=None):
     add("--rounds", type=int, default=3, help="after the one that compiles")
     add("--threads", type=int, default=1, help="cores that an arm may use")
     add("--dtype", help="of weights and arithmetic; the preset's by default")
-    add(
-        "--growth",
-        type=lambda counts: [int(count) for count in counts.split(",")],
-        default=[1000, 4000, 16000],
-        help="numbers of examples; the last is compared with the one before",
-    )
     add("--results", help="JSONL file to add the result to; .md beside it")
     add("--table", help="only makes the .md of such a file")
     add("--shrink", action="store_true", help=argparse.SUPPRESS)  # for tests
@@ -196,11 +191,6 @@ def parse_arguments(arguments=None):
         )
     if args.rounds < 1:
         parser.error(f"--rounds must be at least 1. Received: {args.rounds}")
-    if len(args.growth) < 2:
-        parser.error(
-            "--growth must have two numbers at least, to be compared. "
-            f"Received: {args.growth}"
-        )
     return args
 
 
@@ -222,10 +212,11 @@ def arms_of(measure, args):
         count = count or args.examples or default
         return Arm(size, tuning, method, count)
 
-    if measure == "growth_16k_over_4k":
+    if measure == "growth_16k_over_4k":  # and 1k, to see how it goes on
+        some = args.examples or NUM_EXAMPLES["tiny"]
         return [
             arm("full", "defaults", "tiny", count)
-            for count in sorted(args.growth, reverse=True)
+            for count in (4 * some, some, some // 4)
         ]
     if measure == "score_over_train":
         return [arm("lora", "undefended")]
