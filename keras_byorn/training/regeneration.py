@@ -16,9 +16,9 @@ SAMPLERS = {
 class Regenerator:
     """Writes a new response to the image and prompt of each suspect.
 
-    Compiled once for each of two batch sizes, and kept; what does not fill a
-    large batch goes into small ones, which are filled. Where the family needs
-    it, a batch holds prompts of one number of tokens.
+    Compiled once for each of three batch sizes, and kept; what does not fill a
+    large batch goes into smaller ones. Where the family needs it, a batch
+    holds prompts of one number of tokens.
 
     Args:
         batches: a `TargetBatches`, for examples, prompts and length.

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-# A small batch is this part of a large one.
-SMALL = 8
+# Batches are of at most so many sizes, each a quarter of the next larger one.
+NUM_SIZES = 3
 
 
 def prompt_groups(prompt_ids, batch_size, mixed=False):
@@ -31,23 +31,25 @@ def prompt_groups(prompt_ids, batch_size, mixed=False):
 
 
 def sized(groups, batch_size):
-    """Cuts groups that fill less than half a batch into small batches.
+    """Cuts groups into batches of few sizes, each more than half full.
+
+    But for the smallest size, which may be less full.
 
     Args:
         groups: list of int arrays, none longer than `batch_size`.
-        batch_size: int.
+        batch_size: int. The largest size.
 
     Yields:
-        Pairs of an int array and the size of the batch that it goes in, which
-        is one of two.
+        Pairs of an int array and the size of the batch that it goes in.
     """
-    small = max(1, batch_size // SMALL)
+    smallest = max(1, batch_size // 4 ** (NUM_SIZES - 1))
     for group in groups:
-        if len(group) > batch_size // 2:
-            yield group, batch_size
-            continue
-        for part in np.split(group, range(small, len(group), small)):
-            yield part, small
+        while len(group):
+            size = batch_size
+            while size > smallest and len(group) <= size // 2:
+                size = max(smallest, size // 4)
+            yield group[:size], size
+            group = group[size:]
 
 
 def generate_group(task, images, prompt_ids, length, batch_size):
