@@ -198,11 +198,9 @@ class TargetBatches(keras.utils.PyDataset):
 
         A view that changes prompts may need another length.
         """
-        prompts = self.store.prompts
-        seen = [view.prompt(prompt) for prompt in prompts]
-        if seen == prompts:
+        prompt_ids = self.prompt_ids_under(view)
+        if prompt_ids is self.prompt_ids:
             return self._originals
-        prompt_ids = self.task.tokenize_prompts(seen)
         longest = self._longest(prompt_ids, self.response_ids)
         if longest > self.task.sequence_length:
             raise ValueError(
@@ -214,6 +212,14 @@ class TargetBatches(keras.utils.PyDataset):
             )
         length = max(self.text_length, longest)
         return self.task.pack(prompt_ids, self.response_ids, length + 1)
+
+    def prompt_ids_under(self, view):
+        """Token ids of each prompt, as a view changes it: N int arrays."""
+        prompts = self.store.prompts
+        seen = [view.prompt(prompt) for prompt in prompts]
+        if seen == prompts:
+            return self.prompt_ids
+        return self.task.tokenize_prompts(seen)
 
     @property
     def response_mask(self):
@@ -245,6 +251,11 @@ class TargetBatches(keras.utils.PyDataset):
         """Images at these positions. See `VisionLanguageTask.stack_images`."""
         images = [self.examples[int(i)]["images"] for i in indices]
         return self.task.stack_images(images)
+
+    def images_under(self, view, indices):
+        """The same as a view shows them, one for each position."""
+        shown = view.positions(indices, len(self.examples))
+        return _seen(self.images(shown), view, self.task.pixel_range)
 
     def _batches_for(self, num_rows):
         return -(-num_rows // self.batch_size)
@@ -351,10 +362,7 @@ class _InOrder(keras.utils.PyDataset):
         start = index * self._batch_size
         rows = slice(start, start + self._batch_size)
         indices = self._indices[rows]
-        shown = self._view.positions(indices, len(batches.examples))
-        images = _seen(
-            batches.images(shown), self._view, batches.task.pixel_range
-        )
+        images = batches.images_under(self._view, indices)
         fill = self._batch_size - len(indices)
         images, *packed = (
             _fill(values, fill)
