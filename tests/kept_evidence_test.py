@@ -43,15 +43,19 @@ class Runs:
     Args:
         folder: path.
         make_batches: the fixture.
+        references: dict. A reference that was used is compiled.
     """
 
-    def __init__(self, folder, make_batches):
+    def __init__(self, folder, make_batches, references):
         self.folder = folder
         self._make_batches = make_batches
+        self._references = references
 
-    def __call__(self, vlm, examples, view=None, reference=None, keep=True):
+    def __call__(self, vlm, examples, view=None, keep=True):
         """Token evidence under a view, and how many examples were scored."""
-        reference = reference or FrozenReference(vlm)
+        if vlm not in self._references:
+            self._references[vlm] = FrozenReference(vlm)
+        reference = self._references[vlm]
         batches = self._make_batches(vlm, examples)
         kept = KeptEvidence(self.folder, reference, batches) if keep else None
         scored = count_scored(reference)
@@ -61,19 +65,24 @@ class Runs:
 
 def count_scored(reference):
     """A list that grows by how many examples each pass is over."""
-    scored, score = [], reference.evidence
+    scored = []
 
     def counted(batches, verbose="auto"):
         scored.append(len(batches.response_mask))
-        return score(batches, verbose)
+        return FrozenReference.evidence(reference, batches, verbose)
 
     reference.__dict__["evidence"] = counted
     return scored
 
 
+@pytest.fixture(scope="module")
+def references():
+    return {}
+
+
 @pytest.fixture
-def run(tmp_path, make_batches):
-    return Runs(tmp_path / "scores", make_batches)
+def run(tmp_path, make_batches, references):
+    return Runs(tmp_path / "scores", make_batches, references)
 
 
 def same(left, right):
@@ -270,36 +279,31 @@ def compiled(vlm):
 def test_another_scorer_reads_the_same_tokens(
     tmp_path, make_vlm, make_examples, make_batches, capsys
 ):
-    """After training with LoRA too: the reference is what it was."""
+    """While adapters are trained, too: the reference is what it was."""
     vlm = make_vlm(lora_rank=2)
     model = compiled(vlm)
     scored = count_scored(model.reference)
-    batches = make_batches(vlm)
-    scores = defended(model, batches, tmp_path, MeanLogLikelihood(), 1)
-    assert scored == [6] and "Scoring 6 responses, 0 known" in output(capsys)
-    unkept = defended(compiled(vlm), make_batches(vlm), None, Regret(), 1)
-    assert "Scoring 6 responses\n" in output(capsys)
 
-    examples = make_examples(7)
-    batches = make_batches(vlm, examples)
-    model = compiled(vlm)
-    scored = count_scored(model.reference)
-    again = defended(model, batches, tmp_path, MeanLogLikelihood(), 1)
-    assert scored == [1] and "Scoring 1 responses, 6 known" in output(capsys)
-    np.testing.assert_array_equal(again[:6], scores)
-    ensemble = Ensemble([Regret(), WorstSpan(2)])
-    defended(model, make_batches(vlm, examples), tmp_path, ensemble)
-    regret = defended(model, make_batches(vlm), tmp_path, Regret())
-    assert scored == [1]
+    def defend(count, scorer, folder=tmp_path):
+        batches = make_batches(vlm, make_examples(count))
+        plausibility = defended(model, batches, folder, scorer, verbose=1)
+        return plausibility, capsys.readouterr().out
+
+    first, said = defend(6, MeanLogLikelihood())
+    assert scored == [6] and "Scoring 6 responses, 0 known\n" in said
+    again, said = defend(7, MeanLogLikelihood())
+    assert scored == [6, 1] and "Scoring 1 responses, 6 known\n" in said
+    np.testing.assert_array_equal(again[:6], first)
+    defend(7, Ensemble([Regret(), WorstSpan(2)]))
+    regret, _ = defend(6, Regret())
+    assert scored == [6, 1]
+    _, said = defend(6, PointwiseMutualInformation())
+    assert scored == [6, 1, 6]
+    assert "Scoring 0 responses, 6 known\n" in said
+    assert "Scoring 6 responses under BlankImage(), 0 known\n" in said
+    unkept, said = defend(6, Regret(), folder=None)
+    assert scored == [6, 1, 6, 6] and "Scoring 6 responses\n" in said
     np.testing.assert_allclose(regret, unkept, atol=1e-5)
-    scorer = PointwiseMutualInformation()
-    defended(model, make_batches(vlm), tmp_path, scorer, 1)
-    assert scored == [1, 6]
-    assert "responses under BlankImage(), 0 known" in output(capsys)
-
-
-def output(capsys):
-    return capsys.readouterr().out
 
 
 def test_a_tuned_model_is_another_reference(tmp_path, make_vlm, make_batches):
