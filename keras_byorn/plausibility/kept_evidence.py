@@ -158,7 +158,7 @@ def reference_digest(reference):
 
 
 def _parts_of(reference):
-    task = reference.task
+    task = reference.judge()
     yield _description(getattr(task, "backbone", task))
     off = adapter_variables(task) if reference.adapters_off else []
     off = {id(variable) for variable in off}

@@ -43,7 +43,9 @@ class BYORnModel(TrainStep, keras.Model):
         vlm: a KerasHub vision-language task. Call `enable_lora` on its
             backbone first, if LoRA is wanted.
         reference: optional `FrozenReference`. By default the task with its
-            adapters off, or a frozen copy in full fine-tuning.
+            adapters off, or in full fine-tuning a frozen copy, which is let go
+            once the examples are scored: pass `FrozenReference(second_task)`
+            to score more than one data set with one model.
         scorer: optional scorer of streams, one that works in a step. Defaults
             to `MeanLogLikelihood()`.
         threshold: optional *fitted* threshold. Only streams need one.
@@ -86,6 +88,7 @@ class BYORnModel(TrainStep, keras.Model):
         super().__init__(**kwargs)
         seam = VisionLanguageTask(vlm)
         self.reference = reference or FrozenReference.of(vlm)
+        self._has_copy = reference is None and not self.reference.adapters_off
         self.vlm = vlm
         self.scorer = scorer or MeanLogLikelihood()
         _check_in_step(self.scorer)
@@ -258,6 +261,8 @@ class BYORnModel(TrainStep, keras.Model):
         if self._batches is None:
             history = super().fit(**call)
         else:
+            if self._batches.store.is_scored:
+                self._release_copy()
             with self._batches.in_fit() as callback:
                 call["callbacks"] = _with(callback, call.get("callbacks"))
                 history = super().fit(**call)
@@ -269,6 +274,25 @@ class BYORnModel(TrainStep, keras.Model):
         if self.diary is None or self.diary.num_examples != num_examples:
             self.diary = TrainingDiary(num_examples)
             self.train_function = None  # was compiled without it
+
+    def _release_copy(self):
+        """Frees the frozen copy, if it is the model's own.
+
+        Batches of a scored store bring their weights, so that no step asks
+        the reference, and nothing else does that comes after scoring.
+        """
+        if not self._has_copy:
+            return
+        self._has_copy = False
+        layers = self.reference.task._flatten_layers()
+        # Keras remembers what was trainable when the model was compiled.
+        compiled_state = getattr(self, "_compiled_trainable_state", {})
+        for layer in layers:
+            compiled_state.pop(layer, None)
+        self.reference.release()
+        # These were compiled with its weights.
+        self.train_function = self.test_function = self.predict_function = None
+        self.forget_variables()
 
     def _refuse_backup(self, callbacks):
         backup = keras.callbacks.BackupAndRestore
