@@ -197,3 +197,36 @@ def test_a_quantized_base_is_defended_as_it_is(mode, make_vlm, make_batches):
     found = model.reference.log_likelihoods(batches.originals(), 0)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert np.isfinite(batches.store.plausibility).all()
+
+
+@pytest.mark.parametrize("lora_rank", [None, 2])
+@pytest.mark.parametrize("scored", [False, True])
+def test_a_saved_model_comes_back(
+    scored, lora_rank, make_vlm, make_batches, tmp_path
+):
+    """With its copy, while it had one; without, it says so when asked."""
+    vlm = make_vlm(lora_rank=lora_rank)
+    model = compiled(vlm)
+    batches = make_batches(vlm)
+    if scored:
+        model.fit(batches, callbacks=[defence()], verbose=0)
+    else:
+        for variable in model.trainable_variables:
+            variable.assign(variable + 0.1)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    x, y, extra = batches[0]
+    logits, expected = in_numpy([again(x), model(x)])
+    np.testing.assert_allclose(logits, expected, atol=1e-5)
+    mask = extra["response_mask"]
+    if scored or lora_rank:
+        with pytest.raises(ValueError, match="`reference` must be there"):
+            again.reference(x, y, mask)
+    else:
+        found, expected = in_numpy(
+            [m.reference(x, y, mask) for m in (again, model)]
+        )
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    path = tmp_path / "model.weights.h5"
+    model.save_weights(path)
+    model.load_weights(path)

@@ -108,7 +108,7 @@ class FrozenReference(keras.Model):
 
         What was scored stays; nothing can be scored from now on.
         """
-        self.__dict__.pop("_scoring", None)
+        self.__dict__.pop("_score", None)
         task = self.task
         del self.task
         self._tracker.untrack(task)
@@ -122,10 +122,11 @@ class FrozenReference(keras.Model):
         """
         if self.task is None:
             raise ValueError(
-                "`reference` was let go once the first data were scored, for "
-                "in full fine-tuning it is a second copy of the weights. To "
-                "score more, or to train on a stream, make a second task of "
-                "the same preset and pass "
+                "`reference` must be there to score, and is no more: in full "
+                "fine-tuning it is a second copy of the weights, let go once "
+                "the first data are scored, and files of a model with adapters "
+                "have none. To score more, or to train on a stream, make a "
+                "second task of the same preset and pass "
                 "`BYORnModel(vlm, reference=FrozenReference(second))`. "
                 "Received: a reference without its task"
             )
@@ -159,10 +160,11 @@ class FrozenReference(keras.Model):
     def evidence(self, batches, verbose="auto"):
         """The same with all that a pass says: a `TokenEvidence` of arrays."""
         self.judge()
-        if "_scoring" not in self.__dict__:
-            # Not by `self._scoring =`: Keras would track it within itself.
-            self.__dict__["_scoring"] = TokenScoring(self, self.look)
-        return self.__dict__["_scoring"].evidence(batches, verbose)
+        if "_score" not in self.__dict__:
+            # A function, and not by `self._score =`: Keras would take a model
+            # for a part of this one, and save and load it within itself.
+            self.__dict__["_score"] = TokenScoring(self, self.look).evidence
+        return self.__dict__["_score"](batches, verbose)
 
 
 class TokenScoring(keras.Model):

@@ -87,9 +87,11 @@ class BYORnModel(TrainStep, keras.Model):
     ):
         super().__init__(**kwargs)
         seam = VisionLanguageTask(vlm)
+        # Before the reference, which may share its weights: what comes first
+        # has them in a saved file.
+        self.vlm = vlm
         self.reference = reference or FrozenReference.of(vlm)
         self._has_copy = reference is None and not self.reference.adapters_off
-        self.vlm = vlm
         self.scorer = scorer or MeanLogLikelihood()
         _check_in_step(self.scorer)
         self.threshold = threshold
@@ -284,12 +286,10 @@ class BYORnModel(TrainStep, keras.Model):
         if not self._has_copy:
             return
         self._has_copy = False
-        layers = self.reference.task._flatten_layers()
-        # Keras remembers what was trainable when the model was compiled.
-        compiled_state = getattr(self, "_compiled_trainable_state", {})
-        for layer in layers:
-            compiled_state.pop(layer, None)
         self.reference.release()
+        # Keras notes what was trainable in `compile`, by layer, for a warning.
+        if hasattr(self, "_compiled_trainable_state"):
+            del self._compiled_trainable_state
         # These were compiled with its weights.
         self.train_function = self.test_function = self.predict_function = None
         self.forget_variables()
@@ -358,6 +358,10 @@ class BYORnModel(TrainStep, keras.Model):
             "vlm": serialize(self.vlm),
             "scorer": serialize(self.scorer),
             "threshold": self.threshold and serialize(self.threshold),
+            # Files have a copy's weights, while there is one, and no adapters:
+            # these are merged into the weights that they stand beside.
+            "has_reference": self.reference.task is not None
+            and not self.reference.adapters_off,
         }
 
     @classmethod
@@ -366,7 +370,11 @@ class BYORnModel(TrainStep, keras.Model):
         config = dict(config)
         for name in ("vlm", "scorer", "threshold"):
             config[name] = config[name] and deserialize(config[name])
-        return cls(**config)
+        has_reference = config.pop("has_reference", True)
+        model = cls(**config)
+        if not has_reference:
+            model._release_copy()
+        return model
 
 
 def _check_in_step(scorer):
