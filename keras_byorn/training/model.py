@@ -292,7 +292,6 @@ class BYORnModel(TrainStep, keras.Model):
             del self._compiled_trainable_state
         # These were compiled with its weights.
         self.train_function = self.test_function = self.predict_function = None
-        self.forget_variables()
 
     def _refuse_backup(self, callbacks):
         backup = keras.callbacks.BackupAndRestore

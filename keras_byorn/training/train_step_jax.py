@@ -50,9 +50,6 @@ class TrainStep:
         metrics = _values(scope, self.metrics_variables)
         return logs, (trainable, non_trainable, metrics)
 
-    def forget_variables(self):
-        """Called where some variables are the model's no longer."""
-
 
 def _values(scope, variables):
     """Values of variables at the end of a stateless scope."""

@@ -18,6 +18,3 @@ class TrainStep:
     def test_step(self, data):
         self.objective(data, training=False)
         return self.get_metrics_result()
-
-    def forget_variables(self):
-        """Called where some variables are the model's no longer."""
