@@ -23,8 +23,9 @@ class FrozenReference(keras.Model):
     """Log-likelihood of responses under the model as it was before training.
 
     With LoRA the reference is the user's own model with its adapters off: no
-    second copy of the weights. In full fine-tuning it is a frozen copy. Any
-    other task with the same inputs and vocabulary will do as well.
+    second copy of the weights. In full fine-tuning it is a frozen copy, in the
+    data type that the model computes in. Any other task with the same inputs
+    and vocabulary will do as well.
 
     Args:
         task: a KerasHub vision-language task.
@@ -62,7 +63,9 @@ class FrozenReference(keras.Model):
 
         Biases of LoRA layers and weights that the backbone itself holds are
         frozen, for adapters-off would not bring them back. Where more than
-        adapters is trainable still, the reference is a copy.
+        adapters is trainable still, the reference is a copy. Of a task that
+        computes in bfloat16 the copy is in bfloat16, be the task's own
+        weights in float32.
 
         Args:
             vlm: a KerasHub vision-language task, not trained yet.
@@ -97,6 +100,35 @@ class FrozenReference(keras.Model):
             return cls(vlm, adapters_off=True)
         return cls(_copy(vlm))
 
+    def release(self):
+        """Lets go of the task, so that a copy takes no memory any more.
+
+        What was scored stays; nothing can be scored from now on.
+        """
+        self.__dict__.pop("_score", None)
+        task = self.task
+        del self.task
+        self._tracker.untrack(task)
+        self.task = None
+
+    def judge(self):
+        """The task.
+
+        Raises:
+            ValueError: if it was let go.
+        """
+        if self.task is None:
+            raise ValueError(
+                "`reference` must be there to score, and is no more: in full "
+                "fine-tuning it is a second copy of the weights, let go once "
+                "the first data are scored, and files of a model with adapters "
+                "have none. To score more, or to train on a stream, make a "
+                "second task of the same preset and pass "
+                "`BYORnModel(vlm, reference=FrozenReference(second))`. "
+                "Received: a reference without its task"
+            )
+        return self.task
+
     def call(self, inputs, y, response_mask):
         return self.look(inputs, y, response_mask).log_likelihoods
 
@@ -107,10 +139,11 @@ class FrozenReference(keras.Model):
             inputs, y, response_mask: as in a call.
             **positions: where the response stands, see `response_evidence`.
         """
+        task = self.judge()
         off = adapters_off if self.adapters_off else contextlib.nullcontext
-        with off(self.task):
+        with off(task):
             found = response_evidence(
-                self.task, inputs, y, response_mask, **positions
+                task, inputs, y, response_mask, **positions
             )
         return TokenEvidence(*map(keras.ops.stop_gradient, found[:2]), found[2])
 
@@ -129,10 +162,12 @@ class FrozenReference(keras.Model):
 
     def evidence(self, batches, verbose="auto"):
         """The same with all that a pass says: a `TokenEvidence` of arrays."""
-        if "_scoring" not in self.__dict__:
-            # Not by `self._scoring =`: Keras would track it within itself.
-            self.__dict__["_scoring"] = TokenScoring(self, self.look)
-        return self.__dict__["_scoring"].evidence(batches, verbose)
+        self.judge()
+        if "_score" not in self.__dict__:
+            # A function, and not by `self._score =`: Keras would take a model
+            # for a part of this one, and save and load it within itself.
+            self.__dict__["_score"] = TokenScoring(self, self.look).evidence
+        return self.__dict__["_score"](batches, verbose)
 
 
 class TokenScoring(keras.Model):
@@ -202,8 +237,12 @@ class _Flat(keras.utils.PyDataset):
 
 
 def _copy(vlm):
-    """A second task with the weights of the first, adapters merged."""
-    backbone = type(vlm.backbone).from_config(vlm.backbone.get_config())
+    """A second task with the weights of the first, adapters merged.
+
+    Weights go over one by one, so that no third set is in memory.
+    """
+    config = _in_compute_dtype(vlm.backbone.get_config())
+    backbone = type(vlm.backbone).from_config(config)
     copy = type(vlm)(backbone=backbone, preprocessor=vlm.preprocessor)
     if lora_layers(vlm):  # saving is what merges an adapter
         with tempfile.TemporaryDirectory() as folder:
@@ -211,5 +250,21 @@ def _copy(vlm):
             vlm.backbone.save_weights(path)
             copy.backbone.load_weights(path)
     else:
-        copy.backbone.set_weights(vlm.backbone.get_weights())
+        pairs = zip(backbone.weights, vlm.backbone.weights, strict=True)
+        for own, other in pairs:
+            # Not the value itself: on JAX training gives its memory away.
+            own.assign(keras.ops.copy(other))
     return copy
+
+
+def _in_compute_dtype(config):
+    """A configuration whose weights have the type that they compute in."""
+    if isinstance(config, (list, tuple)):
+        return type(config)(map(_in_compute_dtype, config))
+    if not isinstance(config, dict):
+        return config
+    if config.get("class_name") == "DTypePolicy":
+        policy = keras.dtype_policies.deserialize(config)
+        policy = keras.DTypePolicy(policy.compute_dtype)
+        return keras.dtype_policies.serialize(policy)
+    return {key: _in_compute_dtype(value) for key, value in config.items()}

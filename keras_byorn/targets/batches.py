@@ -216,11 +216,9 @@ class TargetBatches(keras.utils.PyDataset):
 
         A view that changes prompts may need another length.
         """
-        prompts = self.store.prompts
-        seen = [view.prompt(prompt) for prompt in prompts]
-        if seen == prompts:
+        prompt_ids = self.prompt_ids_under(view)
+        if prompt_ids is self.prompt_ids:
             return self._originals
-        prompt_ids = self.task.tokenize_prompts(seen)
         longest = self._longest(prompt_ids, self.response_ids)
         if longest > self.task.sequence_length:
             raise ValueError(
@@ -232,6 +230,14 @@ class TargetBatches(keras.utils.PyDataset):
             )
         length = max(self.text_length, longest)
         return self.task.pack(prompt_ids, self.response_ids, length + 1)
+
+    def prompt_ids_under(self, view):
+        """Token ids of each prompt, as a view changes it: N int arrays."""
+        prompts = self.store.prompts
+        seen = [view.prompt(prompt) for prompt in prompts]
+        if seen == prompts:
+            return self.prompt_ids
+        return self.task.tokenize_prompts(seen)
 
     @property
     def max_positions(self):
@@ -268,6 +274,11 @@ class TargetBatches(keras.utils.PyDataset):
         """Images at these positions. See `VisionLanguageTask.stack_images`."""
         images = [self.examples[int(i)]["images"] for i in indices]
         return self.task.stack_images(images)
+
+    def images_under(self, view, indices):
+        """The same as a view shows them, one for each position."""
+        shown = view.positions(indices, len(self.examples))
+        return _seen(self.images(shown), view, self.task.pixel_range)
 
     def _batches_for(self, num_rows):
         return -(-num_rows // self.batch_size)
@@ -318,8 +329,7 @@ class TargetBatches(keras.utils.PyDataset):
         """Packed responses to the examples at `indices`, seen in a view."""
 
         def images(rows):
-            shown = view.positions(indices[rows], len(self.examples))
-            return _seen(self.images(shown), view, self.task.pixel_range)
+            return self.images_under(view, indices[rows])
 
         buckets, length = self.buckets, packed[0].shape[1] - 1
         if length > self.text_length:  # the view's prompts are longer

@@ -44,7 +44,9 @@ class BYORnModel(TrainStep, keras.Model):
         vlm: a KerasHub vision-language task. Call `enable_lora` on its
             backbone first, if LoRA is wanted.
         reference: optional `FrozenReference`. By default the task with its
-            adapters off, or a frozen copy in full fine-tuning.
+            adapters off, or in full fine-tuning a frozen copy, which is let go
+            once the examples are scored: pass `FrozenReference(second_task)`
+            to score more than one data set with one model.
         scorer: optional scorer of streams, one that works in a step. Defaults
             to `MeanLogLikelihood()`.
         threshold: optional *fitted* threshold. Only streams need one.
@@ -86,8 +88,11 @@ class BYORnModel(TrainStep, keras.Model):
     ):
         super().__init__(**kwargs)
         seam = VisionLanguageTask(vlm)
-        self.reference = reference or FrozenReference.of(vlm)
+        # Before the reference, which may share its weights: what comes first
+        # has them in a saved file.
         self.vlm = vlm
+        self.reference = reference or FrozenReference.of(vlm)
+        self._has_copy = reference is None and not self.reference.adapters_off
         self.scorer = scorer or MeanLogLikelihood()
         _check_in_step(self.scorer)
         self.threshold = threshold
@@ -301,6 +306,8 @@ class BYORnModel(TrainStep, keras.Model):
         if self._batches is None:
             history = super().fit(**call)
         else:
+            if self._batches.store.is_scored:
+                self._release_copy()
             with self._batches.in_fit() as callback:
                 call["callbacks"] = _with(callback, call.get("callbacks"))
                 history = super().fit(**call)
@@ -327,6 +334,22 @@ class BYORnModel(TrainStep, keras.Model):
         if isinstance(x, TargetBatches):
             self._expect(x)
         return super().evaluate(x, *args, **kwargs)
+
+    def _release_copy(self):
+        """Frees the frozen copy, if it is the model's own.
+
+        Batches of a scored store bring their weights, so that no step asks
+        the reference, and nothing else does that comes after scoring.
+        """
+        if not self._has_copy:
+            return
+        self._has_copy = False
+        self.reference.release()
+        # Keras notes what was trainable in `compile`, by layer, for a warning.
+        if hasattr(self, "_compiled_trainable_state"):
+            del self._compiled_trainable_state
+        # These were compiled with its weights.
+        self.train_function = self.test_function = self.predict_function = None
 
     def _refuse_backup(self, callbacks):
         backup = keras.callbacks.BackupAndRestore
@@ -392,6 +415,10 @@ class BYORnModel(TrainStep, keras.Model):
             "vlm": serialize(self.vlm),
             "scorer": serialize(self.scorer),
             "threshold": self.threshold and serialize(self.threshold),
+            # Files have a copy's weights, while there is one, and no adapters:
+            # these are merged into the weights that they stand beside.
+            "has_reference": self.reference.task is not None
+            and not self.reference.adapters_off,
         }
 
     @classmethod
@@ -400,7 +427,11 @@ class BYORnModel(TrainStep, keras.Model):
         config = dict(config)
         for name in ("vlm", "scorer", "threshold"):
             config[name] = config[name] and deserialize(config[name])
-        return cls(**config)
+        has_reference = config.pop("has_reference", True)
+        model = cls(**config)
+        if not has_reference:
+            model._release_copy()
+        return model
 
 
 def _check_in_step(scorer):
