@@ -18,8 +18,8 @@ from keras_byorn.vlm.adapters import (
     lora_layers,
     trainable_beside_lora,
 )
-from keras_byorn.vlm.families import family_of
-from keras_byorn.vlm.task import logits_of
+from keras_byorn.vlm.families import family_of, find_family
+from keras_byorn.vlm.task import VisionLanguageTask, logits_of
 
 
 class FrozenReference(keras.Model):
@@ -35,7 +35,8 @@ class FrozenReference(keras.Model):
             Otherwise the task itself is the reference, and is frozen.
 
     Call arguments:
-        inputs: a dict, the task's inputs.
+        inputs: a dict, the task's inputs, or `image_embeddings` in the place
+            of images.
         y: int tensor, `(B, T)`, the token that follows each position.
         response_mask: bool tensor, `(B, T)`.
 
@@ -99,6 +100,23 @@ class FrozenReference(keras.Model):
         if has_lora and not trainable_beside_lora(vlm):
             return cls(vlm, adapters_off=True)
         return cls(_copy(vlm))
+
+    def sees_as(self, task, vision):
+        """bool. Whether an image has the same embeddings here.
+
+        Args:
+            task: a `VisionLanguageTask`.
+            vision: its frozen `Vision`.
+        """
+        if self.task is task.task:
+            return True
+        if find_family(self.task) is not task.family:
+            return False
+        own = VisionLanguageTask(self.task)
+        own_vision = own.frozen_vision()
+        if own_vision is None:
+            return False
+        return own.vision_digest(own_vision) == task.vision_digest(vision)
 
     def call(self, inputs, y, response_mask):
         return self.look(inputs, y, response_mask).log_likelihoods

@@ -1,5 +1,6 @@
 """A frozen and a trainable vision-language model in one Keras model."""
 
+import contextlib
 import inspect
 
 import keras
@@ -90,7 +91,7 @@ class BYORnModel(TrainStep, keras.Model):
         self.scorer = scorer or MeanLogLikelihood()
         _check_in_step(self.scorer)
         self.threshold = threshold
-        self._input_names = seam.input_names
+        self._seam = seam
         self._batches = None
         self.diary = None
         # A function compiled before `enable_lora` knows no adapters.
@@ -106,10 +107,11 @@ class BYORnModel(TrainStep, keras.Model):
         """Logits of the student, float `(B, T, V)`.
 
         Args:
-            inputs: a dict with the task's inputs; other keys are ignored.
+            inputs: a dict with the task's inputs, or `image_embeddings` in
+                the place of images; other keys are ignored.
             training: bool.
         """
-        inputs = {name: inputs[name] for name in self._input_names}
+        inputs = self._seam.inputs_of(inputs)
         return logits_of(self.vlm, inputs, training=training)
 
     def objective(self, data, training):
@@ -223,6 +225,8 @@ class BYORnModel(TrainStep, keras.Model):
         """Trains. See `keras.Model.fit`.
 
         `TargetBatches` bring their own order, so `shuffle` is off for them.
+        Where nothing of the vision tower is trained, it runs once for each of
+        their images, see `image_cache` there.
         """
         signature = inspect.signature(keras.Model.fit)
         call = signature.bind(self, *args, **kwargs).arguments
@@ -248,6 +252,12 @@ class BYORnModel(TrainStep, keras.Model):
         del call["self"]
         callbacks = _listed(call.get("callbacks"))
         self._refuse_backup(callbacks)
+        with self._images_encoded(call.get("verbose", "auto")):
+            history = self._fit(callbacks, call)
+        separate_averages(self.optimizer)
+        return history
+
+    def _fit(self, callbacks, call):
         for callback in callbacks:
             # Not `on_train_begin`: an error is safe before Keras has opened
             # its iterators (a TensorFlow process would hang at its exit), and
@@ -256,13 +266,20 @@ class BYORnModel(TrainStep, keras.Model):
                 callback.set_model(self)
                 callback.before_fit()
         if self._batches is None:
-            history = super().fit(**call)
-        else:
-            with self._batches.in_fit() as callback:
-                call["callbacks"] = _with(callback, call.get("callbacks"))
-                history = super().fit(**call)
-        separate_averages(self.optimizer)
-        return history
+            return super().fit(**call)
+        with self._batches.in_fit() as callback:
+            call["callbacks"] = _with(callback, call.get("callbacks"))
+            return super().fit(**call)
+
+    def _images_encoded(self, verbose):
+        """In this block no frozen vision tower runs again."""
+        if self._batches is None:
+            return contextlib.nullcontext()
+        vision = self._seam.frozen_vision()
+        # A reference of other eyes has to see for itself.
+        if vision and not self.reference.sees_as(self._seam, vision):
+            vision = None
+        return self._batches.images_encoded(vision, verbose != 0)
 
     def _open_diary(self, num_examples):
         """A diary of the examples in training, kept while they are the same."""

@@ -59,7 +59,7 @@ class Regenerator:
             for group in groups:
                 generated = generate_group(
                     task,
-                    self.batches.images(indices[group]),
+                    self.batches.shown(indices[group]),
                     [prompt_ids[i] for i in group],
                     self.batches.text_length,
                     self.batch_size,

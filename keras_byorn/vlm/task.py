@@ -236,9 +236,10 @@ class VisionLanguageTask:
             *packed: arrays with B rows of T + 1 tokens, see `pack()`.
 
         Returns:
-            A tuple `(x, y, response_mask)`: exactly the task's inputs, or
-            `image_embeddings` in the place of images; the token that follows each of their T positions, and, as a bool array
-            `(B, T)`, whether that token is of the response.
+            A tuple `(x, y, response_mask)`: exactly the task's inputs (or
+            `image_embeddings` in the place of images), the token that follows
+            each of their T positions, and, as a bool array `(B, T)`, whether
+            that token is of the response.
         """
         token_ids, in_response = packed[:2]
         x = self._inputs(images, self.family.training_text(packed))
