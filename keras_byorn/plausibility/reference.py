@@ -19,7 +19,7 @@ from keras_byorn.vlm.adapters import (
     trainable_beside_lora,
 )
 from keras_byorn.vlm.families import family_of, find_family
-from keras_byorn.vlm.task import VisionLanguageTask, logits_of
+from keras_byorn.vlm.task import logits_of
 
 
 class FrozenReference(keras.Model):
@@ -112,11 +112,10 @@ class FrozenReference(keras.Model):
             return True
         if find_family(self.task) is not task.family:
             return False
-        own = VisionLanguageTask(self.task)
-        own_vision = own.frozen_vision()
-        if own_vision is None:
+        own = task.family.vision(self.task)
+        if own is None or not own.is_frozen:
             return False
-        return own.vision_digest(own_vision) == task.vision_digest(vision)
+        return own.digest() == vision.digest()
 
     def call(self, inputs, y, response_mask):
         return self.look(inputs, y, response_mask).log_likelihoods

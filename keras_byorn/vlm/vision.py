@@ -150,7 +150,8 @@ class Vision:
         # By `__dict__`, for Keras tracks what is set as an attribute.
         own = self._backbone.__dict__
         before = {n: own[n] for n in self._layer_names if n in own}
-        own.update(dict.fromkeys(self._layer_names, self._hand_on))
+        for name, layer in zip(self._layer_names, self.layers):
+            own[name] = _HandsOn(layer, self._hand_on)
         try:
             yield inputs
         finally:
@@ -171,6 +172,20 @@ class Vision:
         if len(values.shape) <= self._rank:
             return values
         return ops.reshape(values, (-1, *values.shape[-2:]))
+
+
+class _HandsOn:
+    """Stands in for a layer: knows what it knows, computes something else."""
+
+    def __init__(self, layer, call):
+        self._layer = layer
+        self._call = call
+
+    def __call__(self, inputs):
+        return self._call(inputs)
+
+    def __getattr__(self, name):
+        return getattr(self._layer, name)
 
 
 def config_text(layer):
