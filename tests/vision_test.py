@@ -135,3 +135,55 @@ def test_generated_responses_are_the_same(load, name, monkeypatch):
         assert len(other) == len(expected)
         for index, (_, ids) in expected.items():
             np.testing.assert_array_equal(other[index][1], ids)
+
+
+def test_what_is_random_is_not_frozen():
+    """With dropout an image is seen otherwise in every step."""
+    task = tiny_families.pali_gemma()
+    vision = VisionLanguageTask(task).family.vision(task)
+    assert not vision.is_frozen
+    task.backbone.vit_encoder.trainable = False
+    assert vision.is_frozen
+    vision.layer = keras.layers.Dropout(0.0)
+    assert vision.is_frozen
+    vision.layer = keras.layers.Dropout(0.1)
+    assert not vision.is_frozen
+
+
+def test_the_digest_is_of_weights_and_architecture():
+    """Not of the names, which Keras counts up."""
+    tasks = [tiny_families.pali_gemma() for _ in range(2)]
+    for task in tasks:
+        tiny_families.scramble(task)
+    one, other = (VisionLanguageTask(t).family.vision(t) for t in tasks)
+    digest = one.digest()
+    assert digest == other.digest()
+    variable = other.layer.weights[-1]
+    variable.assign(variable * 1.0001)
+    assert other.digest() != digest
+
+
+@pytest.mark.parametrize("name", ["Gemma 3, text only", "Gemma 3n", "Qwen"])
+def test_what_cannot_be_parted_is_left_whole(name):
+    """No eyes, or eyes that look at the batch as a whole."""
+    task = tiny_families.TINY[name]()
+    task.trainable = False
+    assert VisionLanguageTask(task).frozen_vision() is None
+
+
+def test_adapters_that_come_later_are_seen(load):
+    """The parts share the backbone's layers, whatever happens to them."""
+    task = load("PaliGemma")
+    task.trainable = False
+    batches = make_batches(task, "PaliGemma")
+    with encoded(batches):
+        x, _, _ = batches.originals()[0]
+        before = keras.ops.convert_to_numpy(logits_of(task, x))
+        adapted(task)
+        for variable in task.trainable_variables:
+            variable.assign(variable + 0.1)
+        after = keras.ops.convert_to_numpy(logits_of(task, x))
+    x, _, _ = batches.originals()[0]
+    expected = keras.ops.convert_to_numpy(logits_of(task, x))
+    assert np.abs(after - before).max() > 0.1
+    np.testing.assert_allclose(after, expected, atol=1e-4)

@@ -53,18 +53,16 @@ class Vision:
 
     Args:
         backbone: a functional KerasHub backbone.
-        layer_names: tuple of strings. The attributes of the backbone that
-            read images, in order; each reads what the one before it returns.
-        image_keys: tuple of strings. The backbone's inputs that only they
-            read.
+        layer_name: string. The attribute of the backbone that reads images.
+        image_keys: tuple of strings. The backbone's inputs that only it reads.
     """
 
-    def __init__(self, backbone, layer_names, image_keys):
+    def __init__(self, backbone, layer_name, image_keys):
         self._backbone = backbone
-        self._layer_names = layer_names
+        self._layer_name = layer_name
         self._image_keys = image_keys
-        self.layers = [getattr(backbone, name) for name in layer_names]
-        seen = _output_within(backbone, self.layers[-1])
+        self.layer = getattr(backbone, layer_name)
+        seen = _output_within(backbone, self.layer)
         self._rank = len(seen.shape)
         inputs = backbone.input
         self._other_keys = [key for key in inputs if key not in image_keys]
@@ -79,12 +77,11 @@ class Vision:
         Adapters count as training even if they are frozen, for the reference
         switches them off.
         """
-        return not any(
-            layer.trainable_variables
-            or lora_layers(layer)
-            # The state of a random generator is no weight: dropout.
-            or len(layer.variables) > len(layer.weights)
-            for layer in self.layers
+        layer = self.layer
+        # The state of a random generator is no weight, as that of dropout.
+        is_random = len(layer.variables) > len(layer.weights)
+        return not (
+            layer.trainable_variables or lora_layers(layer) or is_random
         )
 
     @property
@@ -97,10 +94,9 @@ class Vision:
         """string. Another one where weights or architecture are others."""
         digest = hashlib.blake2b(digest_size=16)
         digest.update(keras_hub.__version__.encode())
-        for layer in self.layers:
-            digest.update(config_text(layer).encode())
-            for variable in layer.weights:
-                digest.update(bytes_of(ops.convert_to_numpy(variable)))
+        digest.update(config_text(self.layer).encode())
+        for variable in self.layer.weights:
+            digest.update(bytes_of(ops.convert_to_numpy(variable)))
         return digest.hexdigest()
 
     def encode(self, inputs):
@@ -133,8 +129,8 @@ class Vision:
     def given_embeddings(self, inputs):
         """Within this block `generate` may be given embeddings for images.
 
-        It calls the vision layers by their names in the backbone; here they
-        hand on what they are given. Trace and call within the block.
+        It calls the vision layer by its name in the backbone; here that hands
+        on what it is given. Trace and call within the block.
 
         Args:
             inputs: a dict, the inputs of a batch to generate from, with
@@ -147,16 +143,15 @@ class Vision:
         # One axis more, so that they have no less than a batch of images.
         values = np.expand_dims(inputs.pop(IMAGE_EMBEDDINGS), -3)
         inputs.update(dict.fromkeys(self._image_keys, values))
-        # By `__dict__`, for Keras tracks what is set as an attribute.
-        own = self._backbone.__dict__
-        before = {n: own[n] for n in self._layer_names if n in own}
-        for name, layer in zip(self._layer_names, self.layers):
-            own[name] = _HandsOn(layer, self._hand_on)
+        # By `__dict__`, for Keras tracks what is set as an attribute. On torch
+        # the layer is kept elsewhere, and found there when this is gone.
+        own, name = self._backbone.__dict__, self._layer_name
+        before = {name: own[name]} if name in own else {}
+        own[name] = self._hand_on
         try:
             yield inputs
         finally:
-            for name in self._layer_names:
-                del own[name]
+            del own[name]
             own.update(before)
 
     def _hand_on(self, inputs):
@@ -172,20 +167,6 @@ class Vision:
         if len(values.shape) <= self._rank:
             return values
         return ops.reshape(values, (-1, *values.shape[-2:]))
-
-
-class _HandsOn:
-    """Stands in for a layer: knows what it knows, computes something else."""
-
-    def __init__(self, layer, call):
-        self._layer = layer
-        self._call = call
-
-    def __call__(self, inputs):
-        return self._call(inputs)
-
-    def __getattr__(self, name):
-        return getattr(self._layer, name)
 
 
 def config_text(layer):

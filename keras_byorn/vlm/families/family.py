@@ -26,9 +26,9 @@ class Family:
         more_end_tokens: tuple of strings. Pieces that end a response, beside
             the tokenizer's end token, where the vocabulary has them.
         prompt_key: string. What the task's `generate` calls the prompt.
-        vision_layers: tuple of strings. The backbone's attributes that read
-            images, in order, where it can be parted after them; else empty.
-        image_keys: tuple of strings. The inputs that only they read.
+        vision_layer: string or `None`. The backbone's attribute that reads
+            images, each for itself, if the backbone can be parted behind it.
+        image_keys: tuple of strings. The inputs that only it reads.
         image_axis: bool. Whether an example has an axis of images.
     """
 
@@ -39,7 +39,7 @@ class Family:
     image_token = None
     more_end_tokens = ()
     prompt_key = "prompts"
-    vision_layers = ()
+    vision_layer = None
     image_keys = ("images",)
     image_axis = False
 
@@ -156,15 +156,13 @@ class Family:
 
     def vision(self, task):
         """The task's `Vision`, or `None` where it cannot be parted."""
-        layers = [getattr(task.backbone, n, None) for n in self.vision_layers]
-        if not layers or None in layers:
+        name = self.vision_layer
+        if name is None or getattr(task.backbone, name, None) is None:
             return None
         # Not by `setattr`: Keras would track the parts within the whole.
         own = task.backbone.__dict__
         if "_byorn_vision" not in own:
-            own["_byorn_vision"] = Vision(
-                task.backbone, self.vision_layers, self.image_keys
-            )
+            own["_byorn_vision"] = Vision(task.backbone, name, self.image_keys)
         return own["_byorn_vision"]
 
     def inputs(self, preprocessor, images, text):

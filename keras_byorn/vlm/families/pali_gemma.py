@@ -11,7 +11,7 @@ class PaliGemma(Family):
     task_classes = (keras_hub.models.PaliGemmaCausalLM,)
     # Generated tokens overwrite keys of longer prompts in the same batch.
     mixed_prompt_lengths = False
-    vision_layers = ("vit_encoder",)
+    vision_layer = "vit_encoder"
 
     def hidden(self, task, inputs, training):
         hidden = super().hidden(task, inputs, training)

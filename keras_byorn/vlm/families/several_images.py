@@ -15,7 +15,7 @@ class SeveralImages(Family):
     """
 
     raw_pixel_range = (0.0, 255.0)
-    vision_layers = ("vision_encoder",)
+    vision_layer = "vision_encoder"
     image_axis = True
 
     def num_images(self, preprocessor):
