@@ -45,7 +45,7 @@ def adapted(task, name=None):
     return task
 
 
-def make_examples(task, name):
+def make_examples(task):
     """Of no, one and two images where a family reads several."""
     examples = vlm_contract.make_examples(task)
     if isinstance(examples[0]["images"], list):
@@ -60,8 +60,8 @@ def make_examples(task, name):
     return examples
 
 
-def make_batches(task, name, **kwargs):
-    examples = make_examples(task, name)
+def make_batches(task, **kwargs):
+    examples = make_examples(task)
     kwargs = {"batch_size": 3, "shuffle": False, **kwargs}
     return TargetBatches(examples, task, **kwargs)
 
@@ -80,7 +80,7 @@ def encoded(batches):
 def test_log_likelihoods_are_the_same(load, name):
     """Scored from embeddings as from images, 0, 1 and 2 of them."""
     task = adapted(load(name), name)
-    reference, batches = FrozenReference.of(task), make_batches(task, name)
+    reference, batches = FrozenReference.of(task), make_batches(task)
     expected = reference.log_likelihoods(batches.originals(), verbose=0)
     with encoded(batches):
         (x, *_), *_ = batches.originals()
@@ -97,7 +97,7 @@ def run(task, name, image_cache):
     model = BYORnModel(adapted(task, name))
     # Not Adam: near a zero gradient it makes much of a rounding.
     model.compile(optimizer=keras.optimizers.SGD(0.1))
-    batches = make_batches(task, name, image_cache=image_cache)
+    batches = make_batches(task, image_cache=image_cache)
     history = model.fit(batches, epochs=3, verbose=0)
     return history.history["loss"], as_numpy(model.trainable_variables)
 
@@ -119,7 +119,7 @@ def test_generated_responses_are_the_same(load, name, monkeypatch):
     # What has random weights never ends a response.
     monkeypatch.setattr(VisionLanguageTask, "_until_end", lambda _, ids: ids)
     task = adapted(load(name), name)
-    batches = make_batches(task, name)
+    batches = make_batches(task)
     indices = np.arange(len(batches.examples))
     regenerate = Regenerator(batches, "greedy", 3, seed=0)
 
@@ -175,7 +175,7 @@ def test_adapters_that_come_later_are_seen(load):
     """The parts share the backbone's layers, whatever happens to them."""
     task = load("PaliGemma")
     task.backbone.trainable = False
-    batches = make_batches(task, "PaliGemma")
+    batches = make_batches(task)
     with encoded(batches):
         x, _, _ = batches.originals()[0]
         before = keras.ops.convert_to_numpy(logits_of(task, x))
@@ -188,3 +188,20 @@ def test_adapters_that_come_later_are_seen(load):
     expected = keras.ops.convert_to_numpy(logits_of(task, x))
     assert np.abs(after - before).max() > 0.1
     np.testing.assert_allclose(after, expected, atol=1e-4)
+
+
+def test_a_tower_that_is_quantized_later_is_seen(load):
+    """What was compiled before has other weights in it."""
+    vlm = load("PaliGemma")
+    vlm.backbone.trainable = False
+    task = VisionLanguageTask(vlm)
+    vision = task.frozen_vision()
+    images = [e["images"] for e in make_examples(vlm)]
+    before, digest = task.encode_images(vision, images), vision.digest()
+    vlm.backbone.quantize("int8")
+    after = task.encode_images(vision, images)
+    pixels = task.convert_images(np.stack(images))
+    expected = keras.ops.convert_to_numpy(vision.layer(pixels))
+    assert np.abs(after - before).max() > 1e-3
+    np.testing.assert_allclose(after, expected, atol=1e-4)
+    assert vision.digest() != digest

@@ -69,6 +69,7 @@ class Vision:
         others = [inputs[key] for key in self._other_keys]
         self._encoder = keras.Model([inputs[key] for key in image_keys], seen)
         self._decoder = keras.Model([*others, seen], backbone.output)
+        self._compiled_with = []
 
     @property
     def is_frozen(self):
@@ -108,6 +109,11 @@ class Vision:
         Returns:
             array, `(U, P, D)`.
         """
+        variables = [id(variable) for variable in self.layer.variables]
+        if variables != self._compiled_with:
+            # TensorFlow would go on with weights from before `quantize`.
+            self._encoder.predict_function = None
+            self._compiled_with = variables
         given = [inputs[key] for key in self._image_keys]
         seen = ops.convert_to_numpy(self._encoder.predict_on_batch(given))
         return seen.reshape(-1, *seen.shape[-2:]).astype(self.dtype)
