@@ -185,6 +185,14 @@ def flip_a_bit(folder):
     path.write_bytes(data)
 
 
+def turn_the_rows(folder):
+    """The same bytes, said to be 3 rows of 2 numbers."""
+    path = folder / "image_embeddings.json"
+    text = path.read_text("utf-8")
+    assert "[2, 2, 3]" in text
+    path.write_text(text.replace("[2, 2, 3]", "[2, 3, 2]"), "utf-8")
+
+
 def cut(name):
     def damage(folder):
         path = folder / name
@@ -195,7 +203,12 @@ def cut(name):
 
 @pytest.mark.parametrize(
     "damage",
-    [flip_a_bit, cut("image_embeddings.bin"), cut("image_embeddings.json")],
+    [
+        flip_a_bit,
+        turn_the_rows,
+        cut("image_embeddings.bin"),
+        cut("image_embeddings.json"),
+    ],
 )
 @pytest.mark.parametrize("same_run", [True, False])
 def test_a_damaged_file_is_never_read(tmp_path, damage, same_run):

@@ -195,11 +195,11 @@ def _in_file(chunks, key, path):
     index = {
         "format": FORMAT,
         "key": key,
-        "checksum": checksum,
         "dtype": str(like.dtype),
         "shape": [len(rows), *like.shape[1:]],
         "images": list(rows),
     }
+    index["checksum"] = _sealed(index, checksum)
     with replacing(_index_of(path)) as temporary:
         temporary.write_text(json.dumps(index), "utf-8")
     return _mapped(index, path)
@@ -232,7 +232,7 @@ def _read(path):
         index = json.loads(_index_of(path).read_text("utf-8"))
         if index["format"] != FORMAT:
             return None
-        if _checksum(path) == index["checksum"]:
+        if index.pop("checksum") == _sealed(index, _checksum(path)):
             return _mapped(index, path)
         found = "bytes that do not give the checksum"
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -251,6 +251,11 @@ def _mapped(index, path):
     array = np.memmap(path, dtype, mode="r", shape=shape)
     rows = {digest: row for row, digest in enumerate(index["images"])}
     return _Stored(index["key"], rows, array, path)
+
+
+def _sealed(index, checksum):
+    """The checksum of the rows and of what is said of them."""
+    return digest_of((json.dumps(index) + checksum).encode())
 
 
 def _checksum(path):
