@@ -13,7 +13,7 @@ from keras_byorn.training.regeneration import Regenerator
 from keras_byorn.vlm.task import VisionLanguageTask, logits_of
 
 NAMES = ("PaliGemma", "Gemma 3")
-ALL_NAMES = (*NAMES, "Gemma 4", "BLIP-2 OPT", "BLIP-2 Flan-T5")
+ALL_NAMES = (*NAMES, "Gemma 4", "BLIP-2 OPT", "BLIP-2 Flan-T5", "T5Gemma 2")
 if keras.config.backend() == "torch":  # the others would compile for long
     NAMES = ALL_NAMES
 
