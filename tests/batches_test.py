@@ -125,7 +125,8 @@ def test_order_is_of_the_seed_and_new_in_each_epoch(
     def epochs(**kwargs):
         batches = make_batches(vlm, examples, **kwargs)
         orders = []
-        with batches.in_fit():
+        with batches.in_fit() as callback:
+            callback.on_train_begin()
             for _ in range(3):
                 batches.on_epoch_begin()
                 orders.append(first_tokens(batches))
@@ -312,14 +313,21 @@ def test_every_batch_that_fit_is_told_of_can_be_read(
     """TensorFlow reads two before training, though an epoch may have one."""
     batches = make_batches(vlm, make_examples(6), batch_size=3)
     score(batches, [0, 1, 2])
-    with batches.in_fit():
+    with batches.in_fit() as callback:
         assert batches.num_batches == 2  # with all suspects replaced
+        told = batches[0], batches[1]
+        callback.on_train_begin()
         first, second = batches[0], batches[1]
     assert list(first[2]["weight"]) == [1, 1, 1]
-    for one, other in zip(
-        keras.tree.flatten(first), keras.tree.flatten(second)
-    ):
-        assert one.shape == other.shape and one.dtype == other.dtype
+    for batch in (*told, second):
+        assert not batch[2]["weight"].any()
+        for one, other in zip(
+            keras.tree.flatten(first), keras.tree.flatten(batch)
+        ):
+            assert one.dtype == other.dtype and one.ndim == other.ndim
+    # The axes that may change differ in what Keras learns the shapes from.
+    widths = [batch[2]["response_positions"].shape[1] for batch in told]
+    assert widths[0] == 3 and widths[1] == 8 - 4
 
 
 @pytest.mark.parametrize("batch_size", [0, -3])

@@ -151,6 +151,39 @@ def test_example_ids_given_win_over_the_rows():
     assert examples.by_id("9")["responses"] == "green five"
 
 
+def test_ids_from_content_stay_with_their_examples():
+    """Wherever others are added or taken out, and in every process."""
+
+    def ids(rows):
+        for row in rows:
+            row.pop("example_id", None)
+        return Examples(rows, example_ids="content").example_ids
+
+    before = ids(rows())
+    assert len(set(before)) == 3 and ids(rows()[::-1]) == before[::-1]
+    assert before[0] == "de20be71aee91e1684bbaaeddd7a3fd6"
+    for field, value in [
+        ("images", image(7)),
+        ("images", [image(1), image(1)]),
+        ("images", None),
+        ("prompts", "another"),
+        ("responses", "another"),
+    ]:
+        changed = rows()
+        changed[1][field] = value
+        after = ids(changed)
+        assert [after[0], after[2]] == [before[0], before[2]]
+        assert after[1] not in before
+    assert ids(rows()[:1] * 3) == [
+        before[0],
+        f"{before[0]}-2",
+        f"{before[0]}-3",
+    ]
+    # The same from every kind of source.
+    source = Source([{k: np.asarray(v) for k, v in r.items()} for r in rows()])
+    assert Examples(source, example_ids="content").example_ids == before
+
+
 @pytest.mark.parametrize(
     "source, kwargs, message",
     [
@@ -160,6 +193,7 @@ def test_example_ids_given_win_over_the_rows():
         (rows(), {"example_ids": ["a", "b"]}, "2 ids for 3 examples"),
         (rows(), {"example_ids": ["a", "b", "a"]}, r"unique.*\['a'\]"),
         (rows() + rows()[:1], {}, r"unique.*\['a'\]"),
+        (rows(), {"example_ids": "index"}, "'content'.*Received:.*'index'"),
         ([{"images": 1}], {}, "rename=.*example_ids=.*Missing.*example_id"),
     ],
 )

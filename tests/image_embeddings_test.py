@@ -400,9 +400,18 @@ def test_a_tower_that_may_change_is_shown_images(make_vlm, make_batches, how):
     assert fit(vlm, make_batches(vlm)) == [False]
 
 
-def test_a_frozen_tower_needs_no_adapters(make_vlm, make_batches):
-    """The reference is a copy of the whole, which sees the same."""
-    vlm = make_vlm()
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_a_frozen_tower_needs_no_adapters(make_vlm, make_batches, policy):
+    """The reference is a copy of the whole, which sees the same.
+
+    In mixed precision the copy's weights are of the lower one.
+    """
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        vlm = make_vlm()
+    finally:
+        keras.config.set_dtype_policy(before)
     vlm.backbone.vit_encoder.trainable = False
     reference = FrozenReference.of(vlm)
     assert reference.task is not vlm

@@ -208,7 +208,7 @@ def test_a_masked_suspect_is_judged_by_its_masked_tokens(
     batches.store.set_scores([-9.0, -9.0, -1.0], [1.0, 1.0, 0.0])
     batches.store.mask("scene-0", [2, 3], "red one one two")
     second = Look(batches.store, np.zeros(3))
-    second._batches = batches
+    second.batches = batches
 
     def evidence(originals, verbose):
         mask = originals.response_mask
@@ -217,6 +217,6 @@ def test_a_masked_suspect_is_judged_by_its_masked_tokens(
             values[row, mask[row]] = [0, 0, -9, -3, -6, 0, 0]
         return types.SimpleNamespace(log_likelihoods=values)
 
-    second._scoring = types.SimpleNamespace(evidence=evidence)
+    second._model = types.SimpleNamespace(evidence=evidence)
     found = SecondLook._plausibility(second, np.array([0, 1]))
     np.testing.assert_allclose(found, [-6.0, -18 / 7], rtol=1e-6)

@@ -4,6 +4,8 @@ import collections
 
 import numpy as np
 
+from keras_byorn.data.digests import digest
+
 FIELDS = ("prompts", "responses")  # and `images`, where there are any
 
 
@@ -23,7 +25,11 @@ class Examples:
             - a dict of equally long columns with these keys;
             - a TFDS data source or a Hugging Face data set with such rows.
         example_ids: optional sequence of strings, unique, and stable from run
-            to run. Defaults to the rows' `"example_id"`.
+            to run. Defaults to the rows' `"example_id"`. With `"content"` each
+            is a digest of the example's images, prompt and response, so that
+            it stays the same wherever others are added or taken out, and
+            changes where the example does; equal examples are numbered. This
+            reads each example once.
         rename: optional dict from the source's field names to ours, such as
             `{"image": "images", "caption": "responses"}`.
 
@@ -62,6 +68,11 @@ class Examples:
                 _text(self._row(i, ("example_id",))["example_id"])
                 for i in range(len(source))
             ]
+        elif isinstance(example_ids, str):
+            _check_content(example_ids)
+            example_ids = _numbered(
+                _content_id(self._row(i, FIELDS)) for i in range(len(source))
+            )
         self.example_ids = [str(_text(i)) for i in example_ids]
         self._check_ids()
         self._index = {i: n for n, i in enumerate(self.example_ids)}
@@ -160,8 +171,8 @@ class Examples:
             raise ValueError(
                 f"`source` must have the fields {', '.join(fields)}. Pass "
                 "`rename={'their name': 'our name'}` where names differ, and "
-                "`example_ids=` where there is no `example_id`. Missing: "
-                f"{missing}. Received: {sorted(row)}"
+                "`example_ids=`, a list or 'content', where there is no "
+                f"`example_id`. Missing: {missing}. Received: {sorted(row)}"
             )
         return row
 
@@ -184,6 +195,34 @@ class _Columns:
 
     def __getitem__(self, index):
         return {key: column[index] for key, column in self._columns.items()}
+
+
+def _check_content(example_ids):
+    if example_ids != "content":
+        raise ValueError(
+            "`example_ids` must be a sequence of strings, one for each "
+            "example, or 'content' for ids that follow from what the examples "
+            f"are. Received: example_ids={example_ids!r}"
+        )
+
+
+def _content_id(row):
+    """The same for the same images, prompt and response."""
+    images = _images(row.get("images"))
+    if not isinstance(images, list):
+        images = [] if images is None else [images]
+    return digest([_text(row["prompts"]), _text(row["responses"]), *images])
+
+
+def _numbered(ids):
+    """The second of two equal ids has a 2 behind it, and so on."""
+    counts = collections.Counter()
+    numbered = []
+    for example_id in ids:
+        counts[example_id] += 1
+        count = counts[example_id]
+        numbered.append(example_id if count == 1 else f"{example_id}-{count}")
+    return numbered
 
 
 def _images(value):

@@ -9,7 +9,8 @@ class Evidence:
     """A data set in the eyes of the frozen reference.
 
     Nothing is computed before a scorer asks for it. A view of the examples
-    costs one pass of the reference over them, samples cost a generation.
+    costs one pass of the reference over them, samples cost a generation. With
+    `kept`, a pass is only over what no earlier run has seen.
 
     Args:
         reference: a `FrozenReference`.
@@ -18,6 +19,7 @@ class Evidence:
         verbose: 0 or 1. Whether to show progress bars.
         sample: optional callable from a number and a seed to a list of N
             lists of as many strings, responses that the reference samples.
+        kept: optional `KeptEvidence`, of the same reference and batches.
 
     Attributes:
         example_ids, prompts, responses: lists of N strings.
@@ -27,13 +29,20 @@ class Evidence:
     """
 
     def __init__(
-        self, reference, batches, batch_size=None, verbose=0, sample=None
+        self,
+        reference,
+        batches,
+        batch_size=None,
+        verbose=0,
+        sample=None,
+        kept=None,
     ):
         self._reference = reference
         self._batches = batches
         self._batch_size = batch_size
         self._verbose = verbose
         self._sample = sample
+        self._kept = kept
         self._views = {}
         self._samples = {}
         self.example_ids = batches.examples.example_ids
@@ -92,16 +101,35 @@ class Evidence:
         return self._samples[count, seed]
 
     def _look(self, view):
-        if self._verbose and view is not None:
-            print(f"Scoring under {view}")
-        originals = self._batches.originals(self._batch_size, view)
+        mask = self.response_mask
+        columns = np.zeros((2, *mask.shape), "float32")
+        known = self._kept.read(view) if self._kept else {}
+        for index, values in known.items():
+            columns[:, index, mask[index]] = values
+        unknown = np.setdiff1d(np.arange(len(self)), list(known))
+        self._tell(len(unknown), len(known), view)
+        if len(unknown):
+            columns[:, unknown] = self._pass(view, unknown)
+            if self._kept:
+                found = {int(i): columns[:, i, mask[i]] for i in unknown}
+                self._kept.add(view, found)
+        return TokenEvidence(*columns, mask)
+
+    def _pass(self, view, indices):
+        """What the reference says of these examples, `(2, n, T)`."""
+        originals = self._batches.originals(self._batch_size, view, indices)
         found = self._reference.evidence(originals, self._verbose)
-        count = len(self)
-        mask = originals.response_mask
-        columns = []
-        for values in (found.log_likelihoods, found.preferred):
+        mask = self.response_mask[indices]
+        columns = np.zeros((2, *mask.shape), "float32")
+        for column, values in zip(
+            columns, (found.log_likelihoods, found.preferred)
+        ):
             # A view may have moved the response, but never changed it.
-            column = np.zeros(self.response_mask.shape, "float32")
-            column[self.response_mask] = values[:count][mask]
-            columns.append(column)
-        return TokenEvidence(*columns, self.response_mask)
+            column[mask] = values[: len(indices)][originals.response_mask]
+        return columns
+
+    def _tell(self, num_scored, num_known, view):
+        if self._verbose:
+            under = "" if view is None else f" under {view}"
+            known = f", {num_known} known" if self._kept else ""
+            print(f"Scoring {num_scored} responses{under}{known}")

@@ -7,10 +7,8 @@ import tempfile
 import keras
 import numpy as np
 
-from keras_byorn.plausibility.log_likelihoods import (
-    TokenEvidence,
-    token_evidence,
-)
+from keras_byorn.plausibility.log_likelihoods import TokenEvidence
+from keras_byorn.plausibility.response_head import response_evidence
 from keras_byorn.vlm.adapters import (
     adapters_off,
     freeze_beside_lora,
@@ -19,15 +17,15 @@ from keras_byorn.vlm.adapters import (
     trainable_beside_lora,
 )
 from keras_byorn.vlm.families import family_of, find_family
-from keras_byorn.vlm.task import logits_of
 
 
 class FrozenReference(keras.Model):
     """Log-likelihood of responses under the model as it was before training.
 
     With LoRA the reference is the user's own model with its adapters off: no
-    second copy of the weights. In full fine-tuning it is a frozen copy. Any
-    other task with the same inputs and vocabulary will do as well.
+    second copy of the weights. In full fine-tuning it is a frozen copy, in the
+    data type that the model computes in. Any other task with the same inputs
+    and vocabulary will do as well.
 
     Args:
         task: a KerasHub vision-language task.
@@ -53,6 +51,8 @@ class FrozenReference(keras.Model):
         super().__init__(**kwargs)
         self.task = task
         self.adapters_off = adapters_off
+        # Those of the task that this is a copy of, be it in another precision.
+        self._eyes = None
         if not adapters_off:
             task.trainable = False
             # The flag does not reach the adapters of LoRA layers.
@@ -66,7 +66,9 @@ class FrozenReference(keras.Model):
 
         Biases of LoRA layers and weights that the backbone itself holds are
         frozen, for adapters-off would not bring them back. Where more than
-        adapters is trainable still, the reference is a copy.
+        adapters is trainable still, the reference is a copy. Of a task that
+        computes in bfloat16 the copy is in bfloat16, be the task's own
+        weights in float32.
 
         Args:
             vlm: a KerasHub vision-language task, not trained yet.
@@ -99,7 +101,9 @@ class FrozenReference(keras.Model):
             )
         if has_lora and not trainable_beside_lora(vlm):
             return cls(vlm, adapters_off=True)
-        return cls(_copy(vlm))
+        reference = cls(_copy(vlm))
+        reference._eyes = _digest_of_frozen_eyes(vlm)
+        return reference
 
     def sees_as(self, task, vision):
         """bool. Whether an image has the same embeddings here.
@@ -108,32 +112,66 @@ class FrozenReference(keras.Model):
             task: a `VisionLanguageTask`.
             vision: its frozen `Vision`.
         """
-        if self.task is task.task:
+        if self.task is task.task or self.task is None:  # or let go
             return True
         if find_family(self.task) is not task.family:
             return False
-        own = task.family.vision(self.task)
-        if own is None or not own.is_frozen:
-            return False
-        return own.digest() == vision.digest()
+        digests = self._eyes, _digest_of_frozen_eyes(self.task)
+        return vision.digest() in digests
+
+    def release(self):
+        """Lets go of the task, so that a copy takes no memory any more.
+
+        What was scored stays; nothing can be scored from now on.
+        """
+        self.__dict__.pop("_score", None)
+        task = self.task
+        del self.task
+        self._tracker.untrack(task)
+        self.task = None
+
+    def judge(self):
+        """The task.
+
+        Raises:
+            ValueError: if it was let go.
+        """
+        if self.task is None:
+            raise ValueError(
+                "`reference` must be there to score, and is no more: in full "
+                "fine-tuning it is a second copy of the weights, let go once "
+                "the first data are scored, and files of a model with adapters "
+                "have none. To score more, or to train on a stream, make a "
+                "second task of the same preset and pass "
+                "`BYORnModel(vlm, reference=FrozenReference(second))`. "
+                "Received: a reference without its task"
+            )
+        return self.task
 
     def call(self, inputs, y, response_mask):
         return self.look(inputs, y, response_mask).log_likelihoods
 
-    def look(self, inputs, y, response_mask):
-        """All that one pass says of the tokens: a `TokenEvidence`."""
+    def look(self, inputs, y, response_mask, **positions):
+        """All that one pass says of the tokens: a `TokenEvidence`.
+
+        Args:
+            inputs, y, response_mask: as in a call.
+            **positions: where the response stands, see `response_evidence`.
+        """
+        task = self.judge()
         off = adapters_off if self.adapters_off else contextlib.nullcontext
-        with off(self.task):
-            logits = logits_of(self.task, inputs)
-        logits = keras.ops.stop_gradient(logits)
-        return token_evidence(logits, y, response_mask)
+        with off(task):
+            found = response_evidence(
+                task, inputs, y, response_mask, **positions
+            )
+        return TokenEvidence(*map(keras.ops.stop_gradient, found[:2]), found[2])
 
     def log_likelihoods(self, batches, verbose="auto"):
         """Scores whole batches, compiled, with a progress bar.
 
         Args:
             batches: a `keras.utils.PyDataset` of `(x, y, sample_weight)`, such
-                as `TargetBatches.originals()`.
+                as `TargetBatches.originals()`, which is read by length.
             verbose: as in `keras.Model.predict`.
 
         Returns:
@@ -143,36 +181,61 @@ class FrozenReference(keras.Model):
 
     def evidence(self, batches, verbose="auto"):
         """The same with all that a pass says: a `TokenEvidence` of arrays."""
-        if "_scoring" not in self.__dict__:
-            # Not by `self._scoring =`: Keras would track it within itself.
-            self.__dict__["_scoring"] = TokenScoring(self, self.look)
-        return self.__dict__["_scoring"].evidence(batches, verbose)
+        self.judge()
+        if "_score" not in self.__dict__:
+            # A function, and not by `self._score =`: Keras would take a model
+            # for a part of this one, and save and load it within itself.
+            self.__dict__["_score"] = TokenScoring(self, self.look).evidence
+        return self.__dict__["_score"](batches, verbose)
 
 
 class TokenScoring(keras.Model):
     """A function of `(x, y, response_mask)`, run over whole data sets.
 
-    It is compiled once, and used again for further data of the same shape.
+    It is compiled once for each length of text, and used again for further
+    data of the same shapes.
 
     Args:
         model: the Keras model that the function calls.
-        look: callable from inputs, targets and response mask to a
-            `TokenEvidence`.
+        look: callable from inputs, targets, response mask, `positions` and
+            `max_positions`, as of `response_evidence`, to a `TokenEvidence`.
     """
 
     def __init__(self, model, look):
         super().__init__(name="token_scoring")
         self.model = model  # tracked, so that its weights are not constants
         self._look = look
+        self._max_positions = None
         self.built = True
 
     def call(self, batch):
-        found = self._look(batch["x"], batch["y"], batch["response_mask"])
+        found = self._look(
+            batch["x"],
+            batch["y"],
+            batch["response_mask"],
+            positions=batch.get("response_positions"),
+            max_positions=self._max_positions,
+        )
         return found._asdict()
 
     def evidence(self, batches, verbose="auto"):
         """See `FrozenReference.evidence`."""
-        return TokenEvidence(**self.predict(_Flat(batches), verbose=verbose))
+        by_length = getattr(batches, "by_length", None)
+        if by_length is None:
+            found = self.predict(_Flat(batches), verbose=verbose)
+            return TokenEvidence(**found)
+        batches = by_length()
+        self._expect(batches.max_positions)
+        found = self.predict(_Flat(batches), verbose=verbose)
+        return TokenEvidence(
+            **{key: batches.restored(values) for key, values in found.items()}
+        )
+
+    def _expect(self, max_positions):
+        """A program that was made for fewer may need too much memory."""
+        if max_positions > (self._max_positions or 0):
+            self._max_positions = max_positions
+            self.predict_function = None
 
 
 class _Flat(keras.utils.PyDataset):
@@ -185,13 +248,26 @@ class _Flat(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         x, y, sample_weight = self._batches[index]
-        mask = sample_weight["response_mask"]
-        return {"x": x, "y": np.asarray(y), "response_mask": mask}
+        named = ("response_mask", "response_positions")
+        where = {
+            key: sample_weight[key] for key in named if key in sample_weight
+        }
+        return {"x": x, "y": np.asarray(y), **where}
+
+
+def _digest_of_frozen_eyes(task):
+    """string or `None`. Of the vision tower, if none of it is trained."""
+    vision = find_family(task).vision(task)
+    return vision.digest() if vision and vision.is_frozen else None
 
 
 def _copy(vlm):
-    """A second task with the weights of the first, adapters merged."""
-    backbone = type(vlm.backbone).from_config(vlm.backbone.get_config())
+    """A second task with the weights of the first, adapters merged.
+
+    Weights go over one by one, so that no third set is in memory.
+    """
+    config = _in_compute_dtype(vlm.backbone.get_config())
+    backbone = type(vlm.backbone).from_config(config)
     copy = type(vlm)(backbone=backbone, preprocessor=vlm.preprocessor)
     if lora_layers(vlm):  # saving is what merges an adapter
         with tempfile.TemporaryDirectory() as folder:
@@ -199,5 +275,21 @@ def _copy(vlm):
             vlm.backbone.save_weights(path)
             copy.backbone.load_weights(path)
     else:
-        copy.backbone.set_weights(vlm.backbone.get_weights())
+        pairs = zip(backbone.weights, vlm.backbone.weights, strict=True)
+        for own, other in pairs:
+            # Not the value itself: on JAX training gives its memory away.
+            own.assign(keras.ops.copy(other))
     return copy
+
+
+def _in_compute_dtype(config):
+    """A configuration whose weights have the type that they compute in."""
+    if isinstance(config, (list, tuple)):
+        return type(config)(map(_in_compute_dtype, config))
+    if not isinstance(config, dict):
+        return config
+    if config.get("class_name") == "DTypePolicy":
+        policy = keras.dtype_policies.deserialize(config)
+        policy = keras.DTypePolicy(policy.compute_dtype)
+        return keras.dtype_policies.serialize(policy)
+    return {key: _in_compute_dtype(value) for key, value in config.items()}

@@ -24,6 +24,8 @@ def response_evidence(
 ):
     """What a model says of the response tokens, without logits of the rest.
 
+    All of it is differentiable.
+
     The hidden states at `positions` are gathered, and only they are projected
     onto the vocabulary; in blocks where there are many, whose logits are
     computed anew for the gradient, so that never more than `MAX_LOGITS` are in
@@ -34,7 +36,8 @@ def response_evidence(
             of one.
         inputs: a dict, exactly the task's inputs.
         y: int tensor, `(B, T)`, the token that follows each position.
-        response_mask: bool tensor, `(B, T)`.
+        response_mask: bool tensor, `(B, T)`; with `positions` it may be longer
+            than `y`, by what was cut off as padding.
         positions: optional int tensor, `(B, R)`: where `response_mask` is set,
             from left to right, and then whatever fills the row. Without it all
             positions are projected.
@@ -44,7 +47,7 @@ def response_evidence(
         training: bool.
 
     Returns:
-        A `TokenEvidence` of float32 tensors, `(B, T)`.
+        A `TokenEvidence` of float32 tensors of the shape of `response_mask`.
     """
     hidden, project, vocabulary_size = decode(task, inputs, training)
     if positions is not None:

@@ -10,12 +10,18 @@ import numpy as np
 from keras_byorn.data.examples import Examples
 from keras_byorn.plausibility.spans import with_what_follows
 from keras_byorn.plausibility.views import View
+from keras_byorn.targets.buckets import (
+    LENGTH_MULTIPLE,
+    LengthBuckets,
+    batches_of,
+    extremes_first,
+)
 from keras_byorn.targets.image_embeddings import ImageEmbeddings
+from keras_byorn.targets.in_order import InOrder, filled
 from keras_byorn.targets.store import TargetStore
+from keras_byorn.vlm.packing import first_marked
 from keras_byorn.vlm.task import VisionLanguageTask, images_of
 
-# Text lengths are rounded up to a multiple of this.
-LENGTH_MULTIPLE = 8
 NUM_NAMED = 5  # ids that an error names
 
 
@@ -23,8 +29,9 @@ class TargetBatches(keras.utils.PyDataset):
     """Batches for `BYORnModel.fit`: the examples, with their targets of now.
 
     Reads each example once when it is made, to check and to tokenize it.
-    Every batch has the same shape: short ones are filled with rows of weight
-    zero. The order is new in each epoch and follows from `seed`.
+    Rows of like length share a batch, which is padded to one of at most four
+    lengths (`buckets`), and filled with rows of weight zero where there are
+    too few. The order is new in each epoch and follows from `seed`.
 
     Args:
         examples: an `Examples`, or what `Examples(...)` takes. Where the task
@@ -56,9 +63,10 @@ class TargetBatches(keras.utils.PyDataset):
           vision tower, `image_embeddings` in the place of images;
         - `y`, int32 `(B, T)`: the token that follows each position;
         - `sample_weight`, a dict of `response_mask`, bool `(B, T)`, the
-          response tokens but for masked ones, `weight`, float32 `(B,)`,
-          `position`, int32 `(B,)`, the example's, or the number of examples
-          where a row is not the whole of an original; and, once it is known,
+          response tokens but for masked ones, `response_positions`, int32
+          `(B, R)`, where they stand, `weight`, float32 `(B,)`, `position`,
+          int32 `(B,)`, the example's, or the number of examples where a row is
+          not the whole of an original; and, once it is known,
           `plausibility`, float32 `(B,)`.
 
     Raises:
@@ -113,6 +121,7 @@ class TargetBatches(keras.utils.PyDataset):
         self.text_length = self._common_length(self.prompt_ids, response_ids)
         self._originals = self._pack(self.prompt_ids, response_ids)
         self.store = self._own_store(store, prompts, responses)
+        self.buckets = self._choose_buckets()
         self._epoch = 0
         self._in_fit = False
         self._tells_most = False
@@ -121,17 +130,28 @@ class TargetBatches(keras.utils.PyDataset):
         self._packed_replacements = {}
 
     def __len__(self):
-        return self._batches_for(len(self._rows()[0]))
+        return len(self._planned()[1])
 
     def __getitem__(self, index):
-        rows = self._rows()
-        picked = slice(index * self.batch_size, (index + 1) * self.batch_size)
-        if index >= len(self):
-            # Keras reads some of the batches that `num_batches` told of to
-            # learn their shapes. Those past the epoch's end weigh nothing.
-            positions, replaced, weights = (column[:1] for column in rows)
-            return self._batch(positions, replaced, 0 * weights)
-        return self._batch(*(column[picked] for column in rows))
+        rows, batches = self._planned()
+        longest = len(self.buckets) - 1
+        if self._tells_most and longest and index < 2:
+            return self._batch_of_no_weight((0, longest)[index])
+        if index >= len(batches):
+            return self._batch_of_no_weight(longest)
+        picked, bucket = batches[index]
+        return self._batch(*(column[picked] for column in rows), bucket)
+
+    def _batch_of_no_weight(self, bucket):
+        """To learn shapes from, as Keras does from the first two batches.
+
+        The first epoch may lack a length that a later one has; and Keras may
+        read some of the batches that `num_batches` tells of and are not there.
+        """
+        index = np.argmax(self._own_buckets == bucket)
+        return self._batch(
+            np.array([index]), np.zeros(1, bool), np.zeros(1, "float32"), bucket
+        )
 
     @property
     def num_batches(self):
@@ -211,8 +231,7 @@ class TargetBatches(keras.utils.PyDataset):
         indices = np.asarray(indices, int)
         view = view or View()
         packed = [part[indices] for part in self.packed_under(view)]
-        batch_size = batch_size or self.batch_size
-        return _InOrder(self, batch_size, view, indices, packed)
+        return self._in_order(indices, view, packed, batch_size)
 
     def with_responses(self, indices, response_ids, batch_size=None):
         """Other responses to the same images and prompts, for scoring.
@@ -224,23 +243,20 @@ class TargetBatches(keras.utils.PyDataset):
             batch_size: optional int. Defaults to that of the batches.
 
         Returns:
-            As `originals()`, in batches of the same shape.
+            As `originals()`, in batches of the same shapes.
         """
         indices = np.asarray(indices, int)
         packed = self._pack([self.prompt_ids[i] for i in indices], response_ids)
-        batch_size = batch_size or self.batch_size
-        return _InOrder(self, batch_size, View(), indices, packed)
+        return self._in_order(indices, View(), packed, batch_size)
 
     def packed_under(self, view):
         """Token ids and response mask `(N, T + 1)` of all originals.
 
         A view that changes prompts may need another length.
         """
-        prompts = self.store.prompts
-        seen = [view.prompt(prompt) for prompt in prompts]
-        if seen == prompts:
+        prompt_ids = self.prompt_ids_under(view)
+        if prompt_ids is self.prompt_ids:
             return self._originals
-        prompt_ids = self.task.tokenize_prompts(seen)
         longest = self._longest(prompt_ids, self.response_ids)
         if longest > self.task.sequence_length:
             raise ValueError(
@@ -252,6 +268,19 @@ class TargetBatches(keras.utils.PyDataset):
             )
         length = max(self.text_length, longest)
         return self.task.pack(prompt_ids, self.response_ids, length + 1)
+
+    def prompt_ids_under(self, view):
+        """Token ids of each prompt, as a view changes it: N int arrays."""
+        prompts = self.store.prompts
+        seen = [view.prompt(prompt) for prompt in prompts]
+        if seen == prompts:
+            return self.prompt_ids
+        return self.task.tokenize_prompts(seen)
+
+    @property
+    def max_positions(self):
+        """int. The most response tokens in a row, the end included."""
+        return self.buckets.widths[-1]
 
     @property
     def response_mask(self):
@@ -298,8 +327,12 @@ class TargetBatches(keras.utils.PyDataset):
         positions = view.positions(indices, len(self.examples))
         if self._shows_embeddings and not view.changes_pixels:
             return self._image_embeddings[positions]
-        images = self.images(positions)
-        return _seen(images, view, self.task.pixel_range)
+        return self.images_under(view, indices)
+
+    def images_under(self, view, indices):
+        """The same as a view shows them, one for each position."""
+        shown = view.positions(indices, len(self.examples))
+        return _seen(self.images(shown), view, self.task.pixel_range)
 
     def _batches_for(self, num_rows):
         return -(-num_rows // self.batch_size)
@@ -328,42 +361,98 @@ class TargetBatches(keras.utils.PyDataset):
         # One token more than a step sees: inputs and targets are shifted.
         return self.task.pack(prompt_ids, response_ids, self.text_length + 1)
 
-    def _rows(self):
-        """Position, replaced and weight of each row of this epoch."""
+    def _choose_buckets(self):
+        """Lengths for the originals, and the bucket of each of them."""
+        num_tokens = self.task.num_tokens(self._originals)
+        num_response = self.response_mask.sum(axis=-1)
+        buckets = LengthBuckets.fit(
+            num_tokens,
+            num_response,
+            self.text_length,
+            self.task.prefix_length,
+            self.batch_size,
+        )
+        self._own_buckets = buckets.of(num_tokens, num_response)
+        # One more for replacements that are longer than any original, which
+        # are rare: no program is made for it before there is one.
+        first_response = self.response_mask.argmax(axis=-1).min()
+        most = self.text_length - int(first_response)
+        return buckets.with_bucket(self.text_length, most)
+
+    def _in_order(self, indices, view, packed, batch_size):
+        """Packed responses to the examples at `indices`, seen in a view."""
+
+        def images(rows):
+            return self.shown(indices[rows], view)
+
+        buckets, length = self.buckets, packed[0].shape[1] - 1
+        if length > self.text_length:  # the view's prompts are longer
+            buckets = buckets.with_bucket(length, buckets.widths[-1])
+        batch_size = batch_size or self.batch_size
+        return InOrder(self.task, images, packed, buckets, batch_size)
+
+    def _planned(self):
+        """Columns of the rows of this epoch, and their batches.
+
+        The columns are position, whether it is the replacement, and weight;
+        a batch is a pair of rows and bucket.
+        """
         key = self._epoch, self.store.revision
         if self._plan_key != key:
             rows = self.store.training_rows()
+            order = np.random.default_rng((self.seed, self._epoch))
             if self.shuffle:
-                order = np.random.default_rng((self.seed, self._epoch))
-                order = order.permutation(len(rows[0]))
-                rows = tuple(column[order] for column in rows)
-            self._plan, self._plan_key = rows, key
+                mixed = order.permutation(len(rows[0]))
+                rows = tuple(column[mixed] for column in rows)
+            batches = batches_of(self._buckets_of(*rows[:2]), self.batch_size)
+            if self.shuffle and len({bucket for _, bucket in batches}) > 1:
+                batches = [batches[i] for i in order.permutation(len(batches))]
+            self._plan = rows, extremes_first(batches)
+            self._plan_key = key
         return self._plan
 
-    def _batch(self, indices, replaced, weights):
+    def _buckets_of(self, indices, replaced):
+        """The bucket of each row, int `(R,)`."""
+        buckets = self._own_buckets[indices]
+        new = indices[replaced]
+        if len(new):
+            packed = zip(*(self._replacement(index) for index in new))
+            packed = [np.stack(part) for part in packed]
+            num_response = packed[1][:, 1:].sum(axis=-1)
+            buckets[replaced] = self.buckets.of(
+                self.task.num_tokens(packed), num_response
+            )
+        return buckets
+
+    def _batch(self, indices, replaced, weights, bucket):
+        length, width = (
+            self.buckets.lengths[bucket],
+            self.buckets.widths[bucket],
+        )
         packed = [
             np.stack(
                 [
                     self._replacement(i)[part] if new else originals[i]
                     for i, new in zip(indices, replaced)
                 ]
-            )
+            )[:, : length + 1]
             for part, originals in enumerate(self._originals)
         ]
         fill = self.batch_size - len(indices)
         images, indices, *packed = (
-            _fill(values, fill)
+            filled(values, fill)
             for values in (self.shown(indices), indices, *packed)
         )
         x, y, mask = self.task.training_inputs(images, *packed)
         weights = np.concatenate([weights, np.zeros(fill, "float32")])
-        is_original = ~_fill(replaced, fill) & (weights > 0)
-        out = self.out_of_loss(indices)
+        is_original = ~filled(replaced, fill) & (weights > 0)
+        out = self.out_of_loss(indices)[:, :length]
         is_original &= ~out.any(axis=-1)
         mask &= ~out
         nobody = len(self.examples)
         sample_weight = {
             "response_mask": mask,
+            "response_positions": first_marked(mask, width),
             "weight": weights,
             "position": np.where(is_original, indices, nobody).astype("int32"),
         }
@@ -383,54 +472,12 @@ class TargetBatches(keras.utils.PyDataset):
         return known[1]
 
 
-class _InOrder(keras.utils.PyDataset):
-    """Packed responses to some examples, in order, the last batch filled."""
-
-    def __init__(self, batches, batch_size, view, indices, packed):
-        super().__init__()
-        self._batches = batches
-        self._batch_size = batch_size
-        self._view = view
-        self._indices = indices
-        self._packed = packed
-
-    @property
-    def response_mask(self):
-        return self._packed[1][:, 1:].astype("bool")
-
-    def __len__(self):
-        return -(-len(self._indices) // self._batch_size)
-
-    def __getitem__(self, index):
-        batches = self._batches
-        start = index * self._batch_size
-        rows = slice(start, start + self._batch_size)
-        indices = self._indices[rows]
-        images = batches.shown(indices, self._view)
-        fill = self._batch_size - len(indices)
-        images, *packed = (
-            _fill(values, fill)
-            for values in (images, *(part[rows] for part in self._packed))
-        )
-        x, y, mask = batches.task.training_inputs(images, *packed)
-        weight = np.ones(len(mask), "float32")
-        weight[len(indices) :] = 0
-        return x, y, {"response_mask": mask, "weight": weight}
-
-
 def _seen(images, view, pixel_range):
     """Images under a view: one, several or none for each example."""
     if not images.size:
         return images
     flat = images.reshape(-1, *images.shape[-3:])
     return view.images(flat, pixel_range).reshape(images.shape)
-
-
-def _fill(values, count):
-    """Repeats the first row `count` times at the end."""
-    if not count:
-        return values
-    return values[np.r_[: len(values), np.zeros(count, int)]]
 
 
 def _image_embeddings(image_cache):

@@ -10,6 +10,7 @@ from keras import ops
 from keras_byorn.plausibility.company import in_bad_company
 from keras_byorn.plausibility.evidence import Evidence
 from keras_byorn.plausibility.groups import group_examples
+from keras_byorn.plausibility.kept_evidence import KeptEvidence
 from keras_byorn.plausibility.scorers import (
     Ensemble,
     MeanLogLikelihood,
@@ -76,6 +77,14 @@ class BYORnCallback(keras.callbacks.Callback):
             `True`.
         batch_size: optional int. Examples per batch in scoring and
             regenerating. Defaults to four times that of the training batches.
+        keep_scores: optional string or path. A folder in which what the
+            reference said of each token is kept, so that the next run, with
+            this scorer or another, takes a pass only over examples that are
+            new or changed. It holds digests and numbers, no text and no image.
+            Kept by the reference's weights, what it saw of an example, and
+            the versions of Keras and KerasHub: what differs in any of these
+            is scored anew. Not kept are samples (`SelfAgreement`) and what
+            `suspects="mask"` and the second look ask. Defaults to `None`.
         seed: int. For the threshold and the random sampler. Defaults to 0.
         verbose: 0 or 1. Whether to show progress bars. Defaults to 1.
 
@@ -106,6 +115,7 @@ class BYORnCallback(keras.callbacks.Callback):
         suspects="replace",
         second_look=True,
         batch_size=None,
+        keep_scores=None,
         seed=0,
         verbose=1,
     ):
@@ -123,6 +133,7 @@ class BYORnCallback(keras.callbacks.Callback):
         self.suspects = suspects
         self.second_look = second_look
         self.batch_size = batch_size
+        self.keep_scores = keep_scores
         self.seed = seed
         self.verbose = verbose
         self.evidence = None
@@ -169,11 +180,9 @@ class BYORnCallback(keras.callbacks.Callback):
         batch_size = self.batch_size or 4 * batches.batch_size
         if not batches.store.is_scored:
             self._score(batches, batch_size)
-        if self._regenerator is None or self._regenerator.batches != batches:
+        if self._second_look is None or self._second_look.batches != batches:
             self._num_epochs = 0
-            self._regenerator = Regenerator(
-                batches, self.sampler, batch_size, self.seed
-            )
+            self._regenerator = self._regenerator_for(batches, batch_size)
             self._second_look = SecondLook(
                 self.model, batches, batch_size, self.verbose
             )
@@ -253,10 +262,11 @@ class BYORnCallback(keras.callbacks.Callback):
             )
 
     def _score(self, batches, batch_size):
-        if self.verbose:
-            print(f"Scoring {len(batches.examples)} responses")
+        reference, kept = self.model.reference, None
+        if self.keep_scores is not None:
+            kept = KeptEvidence(self.keep_scores, reference, batches)
         self.evidence = Evidence(
-            self.model.reference,
+            reference,
             batches,
             batch_size,
             self.verbose,
@@ -264,6 +274,7 @@ class BYORnCallback(keras.callbacks.Callback):
             sample=lambda count, seed: sampled_responses(
                 batches, count, seed, batch_size, self.verbose
             ),
+            kept=kept,
         )
         scorer = self.scorer.fit(self.evidence)
         plausibility = ops.convert_to_numpy(scorer(self.evidence))
@@ -293,6 +304,14 @@ class BYORnCallback(keras.callbacks.Callback):
             batches,
             batch_size,
         )()
+
+    def _regenerator_for(self, batches, batch_size):
+        """That of the last data set, if it fits: it is compiled already."""
+        last = self._regenerator
+        if last is not None and last.suits(batches, batch_size):
+            last.batches = batches
+            return last
+        return Regenerator(batches, self.sampler, batch_size, self.seed)
 
     def _teaching(self):
         """Within this block the model has the weights of the teacher."""

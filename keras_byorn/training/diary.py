@@ -49,6 +49,11 @@ class TrainingDiary(keras.layers.Layer):
             values = ops.cast(values, variable.dtype)
             variable.assign(ops.scatter_update(variable.value, places, values))
 
+    def clear(self):
+        """Forgets everything, for another data set of the same size."""
+        for variable in (self._noted, self._steps, self._step):
+            variable.assign(ops.zeros_like(variable.value))
+
     def read(self):
         """Returns what was noted.
 

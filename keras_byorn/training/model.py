@@ -8,7 +8,8 @@ import numpy as np
 from keras import ops
 
 from keras_byorn.plausibility.log_likelihoods import token_log_likelihoods
-from keras_byorn.plausibility.reference import FrozenReference
+from keras_byorn.plausibility.reference import FrozenReference, TokenScoring
+from keras_byorn.plausibility.response_head import response_evidence
 from keras_byorn.plausibility.scorers import MeanLogLikelihood
 from keras_byorn.targets.batches import TargetBatches
 from keras_byorn.training.diary import TrainingDiary
@@ -44,7 +45,9 @@ class BYORnModel(TrainStep, keras.Model):
         vlm: a KerasHub vision-language task. Call `enable_lora` on its
             backbone first, if LoRA is wanted.
         reference: optional `FrozenReference`. By default the task with its
-            adapters off, or a frozen copy in full fine-tuning.
+            adapters off, or in full fine-tuning a frozen copy, which is let go
+            once the examples are scored: pass `FrozenReference(second_task)`
+            to score more than one data set with one model.
         scorer: optional scorer of streams, one that works in a step. Defaults
             to `MeanLogLikelihood()`.
         threshold: optional *fitted* threshold. Only streams need one.
@@ -86,13 +89,18 @@ class BYORnModel(TrainStep, keras.Model):
     ):
         super().__init__(**kwargs)
         seam = VisionLanguageTask(vlm)
-        self.reference = reference or FrozenReference.of(vlm)
+        # Before the reference, which may share its weights: what comes first
+        # has them in a saved file.
         self.vlm = vlm
+        self.reference = reference or FrozenReference.of(vlm)
+        self._has_copy = reference is None and not self.reference.adapters_off
         self.scorer = scorer or MeanLogLikelihood()
         _check_in_step(self.scorer)
         self.threshold = threshold
         self._seam = seam
         self._batches = None
+        self._max_positions = 0
+        self._has_metrics = False
         self.diary = None
         # A function compiled before `enable_lora` knows no adapters.
         vlm.generate_function = None
@@ -124,19 +132,52 @@ class BYORnModel(TrainStep, keras.Model):
         Returns:
             float32 scalar, nats per token.
         """
-        x, y, response_mask, weight = self._unpack(data)
-        logits = self(x, training=training)
-        losses = example_losses(
-            token_log_likelihoods(logits, y, response_mask), response_mask
-        )
-        _, _, extra = keras.utils.unpack_x_y_sample_weight(data)
-        if training and isinstance(extra, dict) and "position" in extra:
+        x, y, response_mask, weight, extra = self._unpack(data)
+        positions = extra.get("response_positions")
+        if self._has_metrics:
+            logits = self(x, training=training)
+            found = token_log_likelihoods(logits, y, response_mask)
+            given = {"response_mask": response_mask, "weight": weight}
+            self.compute_metrics(x, y, logits, sample_weight=given)
+        else:
+            found = self.look(
+                x,
+                y,
+                response_mask,
+                positions=positions,
+                max_positions=self._max_positions,
+                training=training,
+            ).log_likelihoods
+        losses = example_losses(found, response_mask)
+        if training and "position" in extra:
             self.diary.write(extra["position"], losses)
         loss = weighted_mean(losses, weight)
         self._loss_tracker.update_state(loss, sample_weight=ops.sum(weight))
-        extra = {"response_mask": response_mask, "weight": weight}
-        self.compute_metrics(x, y, logits, sample_weight=extra)
         return loss
+
+    def look(self, inputs, y, response_mask, **kwargs):
+        """What the student says of the tokens: a `TokenEvidence`.
+
+        Args:
+            inputs: a dict with the task's inputs; other keys are ignored.
+            y, response_mask, **kwargs: see `response_evidence`.
+        """
+        inputs = self._seam.inputs_of(inputs)
+        return response_evidence(self.vlm, inputs, y, response_mask, **kwargs)
+
+    def evidence(self, batches, verbose="auto"):
+        """The student's view of whole batches, compiled once.
+
+        Args:
+            batches, verbose: as of `FrozenReference.evidence`.
+
+        Returns:
+            A `TokenEvidence` of arrays, `(N, T)`.
+        """
+        if "_scoring" not in self.__dict__:
+            # Not by `self._scoring =`: Keras would track it within itself.
+            self.__dict__["_scoring"] = TokenScoring(self, self.look)
+        return self.__dict__["_scoring"].evidence(batches, verbose)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Metrics get the weight of each token, `(B, T)`, 0 off responses."""
@@ -147,18 +188,19 @@ class BYORnModel(TrainStep, keras.Model):
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def _unpack(self, data):
-        """Inputs, targets, response mask and weight per example."""
+        """Inputs, targets, response mask, weight per example, and the rest."""
         x, y, extra = keras.utils.unpack_x_y_sample_weight(data)
         if not isinstance(extra, dict):
             extra = {"response_mask": extra}
         mask = ops.cast(extra["response_mask"], "bool")
         if "weight" in extra:
-            return x, y, mask, ops.cast(extra["weight"], "float32")
+            return x, y, mask, ops.cast(extra["weight"], "float32"), extra
         if "plausibility" in extra:
             plausibility = extra["plausibility"]
         else:
             plausibility = self.scorer(self.reference.look(x, y, mask))
-        return x, y, mask, 1.0 - self._suspect_probability(plausibility)
+        weight = 1.0 - self._suspect_probability(plausibility)
+        return x, y, mask, weight, extra
 
     def _suspect_probability(self, plausibility):
         if self.threshold is None:
@@ -213,12 +255,17 @@ class BYORnModel(TrainStep, keras.Model):
             loss: must be `None`; the loss is this model's own.
             **kwargs: as in `keras.Model.compile`. Metrics are given `y`, the
                 logits and, as `weighted_metrics`, the weights of the tokens.
+                They cost: without metrics, logits are computed where responses
+                stand, and nowhere else.
         """
         if loss is not None:
             raise ValueError(
                 "`loss` must be left out: `BYORnModel` weighs examples and "
                 f"response tokens itself. Received: loss={loss!r}"
             )
+        self._has_metrics = bool(
+            kwargs.get("metrics") or kwargs.get("weighted_metrics")
+        )
         super().compile(optimizer=optimizer, loss=None, **kwargs)
 
     def fit(self, *args, **kwargs):
@@ -230,7 +277,7 @@ class BYORnModel(TrainStep, keras.Model):
         """
         signature = inspect.signature(keras.Model.fit)
         call = signature.bind(self, *args, **kwargs).arguments
-        batches = call.get("x")
+        last, batches = self._batches, call.get("x")
         self._batches = batches if isinstance(batches, TargetBatches) else None
         if self._batches is not None:
             if self._batches.task.task is not self.vlm:
@@ -248,7 +295,8 @@ class BYORnModel(TrainStep, keras.Model):
                     f"Received: steps_per_epoch={call['steps_per_epoch']}"
                 )
             call["shuffle"] = False
-            self._open_diary(len(self._batches.examples))
+            self._expect(self._batches)
+            self._open_diary(anew=self._batches is not last)
         del call["self"]
         callbacks = _listed(call.get("callbacks"))
         self._refuse_backup(callbacks)
@@ -267,6 +315,8 @@ class BYORnModel(TrainStep, keras.Model):
                 callback.before_fit()
         if self._batches is None:
             return super().fit(**call)
+        if self._batches.store.is_scored:
+            self._release_copy()
         with self._batches.in_fit() as callback:
             call["callbacks"] = _with(callback, call.get("callbacks"))
             return super().fit(**call)
@@ -281,11 +331,42 @@ class BYORnModel(TrainStep, keras.Model):
             vision = None
         return self._batches.images_encoded(vision, verbose != 0)
 
-    def _open_diary(self, num_examples):
+    def _open_diary(self, anew):
         """A diary of the examples in training, kept while they are the same."""
+        num_examples = len(self._batches.examples)
         if self.diary is None or self.diary.num_examples != num_examples:
             self.diary = TrainingDiary(num_examples)
             self.train_function = None  # was compiled without it
+        elif anew:
+            self.diary.clear()
+
+    def _expect(self, batches):
+        """A step that was made for fewer positions may need too much memory."""
+        if batches.max_positions > self._max_positions:
+            self._max_positions = batches.max_positions
+            self.train_function = self.test_function = None
+
+    def evaluate(self, x=None, *args, **kwargs):
+        """The loss on data. See `keras.Model.evaluate`."""
+        if isinstance(x, TargetBatches):
+            self._expect(x)
+        return super().evaluate(x, *args, **kwargs)
+
+    def _release_copy(self):
+        """Frees the frozen copy, if it is the model's own.
+
+        Batches of a scored store bring their weights, so that no step asks
+        the reference, and nothing else does that comes after scoring.
+        """
+        if not self._has_copy:
+            return
+        self._has_copy = False
+        self.reference.release()
+        # Keras notes what was trainable in `compile`, by layer, for a warning.
+        if hasattr(self, "_compiled_trainable_state"):
+            del self._compiled_trainable_state
+        # These were compiled with its weights.
+        self.train_function = self.test_function = self.predict_function = None
 
     def _refuse_backup(self, callbacks):
         backup = keras.callbacks.BackupAndRestore
@@ -351,6 +432,10 @@ class BYORnModel(TrainStep, keras.Model):
             "vlm": serialize(self.vlm),
             "scorer": serialize(self.scorer),
             "threshold": self.threshold and serialize(self.threshold),
+            # Files have a copy's weights, while there is one, and no adapters:
+            # these are merged into the weights that they stand beside.
+            "has_reference": self.reference.task is not None
+            and not self.reference.adapters_off,
         }
 
     @classmethod
@@ -359,7 +444,11 @@ class BYORnModel(TrainStep, keras.Model):
         config = dict(config)
         for name in ("vlm", "scorer", "threshold"):
             config[name] = config[name] and deserialize(config[name])
-        return cls(**config)
+        has_reference = config.pop("has_reference", True)
+        model = cls(**config)
+        if not has_reference:
+            model._release_copy()
+        return model
 
 
 def _check_in_step(scorer):

@@ -4,7 +4,7 @@ import keras
 import keras_hub
 import numpy as np
 
-from keras_byorn.vlm.generation import generate_group, prompt_groups
+from keras_byorn.vlm.generation import generate_group, prompt_groups, sized
 from keras_byorn.vlm.task import sampler_of
 
 SAMPLERS = {
@@ -16,13 +16,14 @@ SAMPLERS = {
 class Regenerator:
     """Writes a new response to the image and prompt of each suspect.
 
-    Compiled once and kept; short batches are filled, so that there is one
-    shape. Prompts are grouped by their number of tokens.
+    Compiled once for each of three batch sizes, and kept; what does not fill a
+    large batch goes into smaller ones. Where the family needs it, a batch
+    holds prompts of one number of tokens.
 
     Args:
         batches: a `TargetBatches`, for examples, prompts and length.
         sampler: `"greedy"`, `"random"` or a `keras_hub.samplers.Sampler`.
-        batch_size: int. Prompts in one batch.
+        batch_size: int. Prompts in a large batch.
         seed: int. For `"random"`.
     """
 
@@ -33,6 +34,14 @@ class Regenerator:
         self.sampler = sampler
         self.batch_size = batch_size
         self._generate_function = None
+
+    def suits(self, batches, batch_size):
+        """bool. Whether other batches need no other program than its own."""
+        return (
+            self.batches.task.task is batches.task.task
+            and self.batches.text_length == batches.text_length
+            and self.batch_size == batch_size
+        )
 
     def __call__(self, indices, verbose=1):
         """Regenerates the responses of the examples at these positions.
@@ -49,26 +58,28 @@ class Regenerator:
         task = self.batches.task
         indices = np.asarray(indices)
         prompt_ids = [self.batches.prompt_ids[i] for i in indices]
-        groups = prompt_groups(prompt_ids, self.batch_size)
+        groups = prompt_groups(
+            prompt_ids, self.batch_size, task.family.mixed_prompt_lengths
+        )
         progress = keras.utils.Progbar(
-            len(groups), verbose=verbose, unit_name="batch"
+            len(indices), verbose=verbose, unit_name="response"
         )
         written = {}
         sampling = sampler_of(task.task, self.sampler, self._generate_function)
         with sampling as compiled:
-            for group in groups:
+            for group, batch_size in sized(groups, self.batch_size):
                 generated = generate_group(
                     task,
                     self.batches.shown(indices[group]),
                     [prompt_ids[i] for i in group],
                     self.batches.text_length,
-                    self.batch_size,
+                    batch_size,
                 )
                 for index, ids in zip(indices[group], generated):
                     text = "" if ids is None else task.detokenize(ids).strip()
                     if text:
                         written[int(index)] = text, ids
-                progress.add(1)
+                progress.add(len(group))
             self._generate_function = compiled()
         return written
 

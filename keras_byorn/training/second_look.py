@@ -7,8 +7,6 @@ import numpy as np
 from keras import ops
 from scipy.stats import binom
 
-from keras_byorn.plausibility.log_likelihoods import token_evidence
-from keras_byorn.plausibility.reference import TokenScoring
 from keras_byorn.plausibility.scorers import MeanLogLikelihood
 from keras_byorn.plausibility.scorers.ensemble import QUARTILE
 from keras_byorn.plausibility.thresholds import MixtureThreshold
@@ -62,13 +60,10 @@ class SecondLook:
     """
 
     def __init__(self, model, batches, batch_size, verbose):
-        self._batches = batches
+        self._model = model
+        self.batches = batches
         self._batch_size = batch_size
         self._verbose = verbose
-        self._scoring = TokenScoring(
-            model,
-            lambda x, y, mask: token_evidence(model(x), y, mask),
-        )
         self._first_epoch = None
 
     def __call__(self, diary):
@@ -77,7 +72,7 @@ class SecondLook:
         Args:
             diary: the model's `TrainingDiary`.
         """
-        store = self._batches.store
+        store = self.batches.store
         if self._first_epoch is None:
             self._first_epoch = diary.read()
         met, steps = self._first_epoch
@@ -96,17 +91,17 @@ class SecondLook:
     def _plausibility(self, indices):
         if self._verbose:
             print(f"Looking again at {len(indices)} suspects")
-        originals = self._batches.originals(self._batch_size, indices=indices)
-        found = self._scoring.evidence(originals, self._verbose)
+        originals = self.batches.originals(self._batch_size, indices=indices)
+        found = self._model.evidence(originals, self._verbose)
         mask = originals.response_mask
-        out = self._batches.out_of_loss(indices)
+        out = self.batches.out_of_loss(indices)
         mask = np.where(out.any(axis=-1, keepdims=True), out, mask)
         log_likelihoods = found.log_likelihoods[: len(mask)]
         return ops.convert_to_numpy(MeanLogLikelihood()(log_likelihoods, mask))
 
     def _of_suspects(self, suspects, tuned, student):
         """Verdicts on suspects: restored, alarm, or suspect still."""
-        store = self._batches.store
+        store = self.batches.store
         doubt = doubts(store.plausibility)
         level = np.quantile(student[tuned], MIN_RANK)
         again = suspects[student[suspects] >= level]

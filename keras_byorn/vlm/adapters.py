@@ -14,6 +14,16 @@ def lora_layers(model):
     ]
 
 
+def adapter_variables(model):
+    """The variables of the LoRA adapters of a model, and no other."""
+    return [
+        value
+        for layer in lora_layers(model)
+        for name, value in vars(layer).items()
+        if name.startswith("lora_") and isinstance(value, keras.Variable)
+    ]
+
+
 def lora_candidates(model):
     """Names to pass as `target_layer_names`, in order, each once.
 

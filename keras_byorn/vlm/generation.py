@@ -2,26 +2,54 @@
 
 import numpy as np
 
+# Batches are of at most so many sizes, each a quarter of the next larger one.
+NUM_SIZES = 3
 
-def prompt_groups(prompt_ids, batch_size):
-    """Cuts prompts into batches in which all have one number of tokens.
 
-    Families that compute mixed lengths wrongly need it; the others pay
-    nothing for it.
+def prompt_groups(prompt_ids, batch_size, mixed=False):
+    """Cuts prompts into batches of like length.
 
     Args:
         prompt_ids: list of N int arrays.
         batch_size: int. The largest batch.
+        mixed: bool. Whether a batch may hold prompts of several lengths, which
+            some families compute wrongly; they are sorted then. Defaults to
+            `False`.
 
     Returns:
         A list of int arrays, positions of prompts, N in all.
     """
     lengths = np.array([len(ids) for ids in prompt_ids], int)
-    groups = []
-    for length in np.unique(lengths):
-        same = np.flatnonzero(lengths == length)
-        groups += np.split(same, range(batch_size, len(same), batch_size))
-    return groups
+    order = np.argsort(lengths, kind="stable")
+    changes = [] if mixed else np.flatnonzero(np.diff(lengths[order])) + 1
+    return [
+        group
+        for same in np.split(order, changes)
+        for group in np.split(same, range(batch_size, len(same), batch_size))
+        if len(group)
+    ]
+
+
+def sized(groups, batch_size):
+    """Cuts groups into batches of few sizes, each more than half full.
+
+    But for the smallest size, which may be less full.
+
+    Args:
+        groups: list of int arrays, none longer than `batch_size`.
+        batch_size: int. The largest size.
+
+    Yields:
+        Pairs of an int array and the size of the batch that it goes in.
+    """
+    smallest = max(1, batch_size // 4 ** (NUM_SIZES - 1))
+    for group in groups:
+        while len(group):
+            size = batch_size
+            while size > smallest and len(group) <= size // 2:
+                size = max(smallest, size // 4)
+            yield group[:size], size
+            group = group[size:]
 
 
 def generate_group(task, images, prompt_ids, length, batch_size):

@@ -96,3 +96,17 @@ def positions(marked, width):
         where = np.flatnonzero(own)
         found[row, : len(where)] = where
     return found
+
+
+def first_marked(marked, width):
+    """Where each row is marked, from left to right, then anything.
+
+    Args:
+        marked: bool array, `(N, length)`, at most `width` marks in a row.
+        width: int.
+
+    Returns:
+        int32 array, `(N, width)`.
+    """
+    order = np.argsort(~marked, axis=-1, kind="stable")
+    return order[:, :width].astype("int32")

@@ -154,6 +154,23 @@ class VisionLanguageTask:
             self.preprocessor, prompt_ids, response_ids
         )
 
+    @property
+    def prefix_length(self):
+        """int. Positions that the decoder reads before the text."""
+        return self.family.prefix_length(self.task)
+
+    def num_tokens(self, packed):
+        """Text tokens that a training step must see of each packed row.
+
+        Args:
+            packed: tuple of arrays with N rows, see `pack()`.
+
+        Returns:
+            int array, `(N,)`: the rows may be cut to so many and one more.
+        """
+        # Inputs and targets are shifted against each other by one.
+        return self.family.num_tokens(packed) - 1
+
     def stack_images(self, images):
         """The images of a batch, as they are, in one array.
 

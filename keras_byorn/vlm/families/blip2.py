@@ -19,9 +19,12 @@ class Blip2Opt(Family):
     prompt_key = "text"
     vision_layer = VISION_LAYER
 
+    def prefix_length(self, task):
+        return task.backbone.num_query_tokens
+
     def hidden(self, task, inputs, training):
         hidden = super().hidden(task, inputs, training)
-        return hidden[:, task.backbone.num_query_tokens :]
+        return hidden[:, self.prefix_length(task) :]
 
 
 class Blip2T5(EncoderDecoder):

@@ -38,6 +38,10 @@ class EncoderDecoder(Family):
         packed = super().pack(preprocessor, empty, response_ids, length)
         return (*packed, *self._encoder_rows(preprocessor, prompt_ids, length))
 
+    def num_tokens(self, packed):
+        encoder_mask = packed[3]
+        return np.maximum(super().num_tokens(packed), encoder_mask.sum(axis=-1))
+
     def training_text(self, packed):
         token_ids, in_response, encoder_ids, encoder_mask = packed
         return {

@@ -69,6 +69,10 @@ class Family:
         """The text that the task reads in the place of `image_token`."""
         return self.image_token
 
+    def prefix_length(self, task):
+        """int. Positions that the decoder reads before the text."""
+        return 0
+
     def packed_length(self, preprocessor, prompt_ids, response_ids):
         """int. Tokens of prompt and response, start and end included."""
         start, _ = self._start_end(preprocessor)
@@ -83,6 +87,10 @@ class Family:
         ]
         pad = preprocessor.tokenizer.pad_token_id
         return packing.rows_of_segments(rows, length, pad)
+
+    def num_tokens(self, packed):
+        """Tokens before the padding in each packed row, int `(N,)`."""
+        return packing.up_to_last(packed[1]).sum(axis=-1)
 
     def training_text(self, packed):
         """The task's text inputs from packed rows, as a dict."""

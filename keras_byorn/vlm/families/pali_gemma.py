@@ -13,6 +13,9 @@ class PaliGemma(Family):
     mixed_prompt_lengths = False
     vision_layer = "vit_encoder"
 
+    def prefix_length(self, task):
+        return task.backbone.image_sequence_length
+
     def hidden(self, task, inputs, training):
         hidden = super().hidden(task, inputs, training)
-        return hidden[:, task.backbone.image_sequence_length :]
+        return hidden[:, self.prefix_length(task) :]

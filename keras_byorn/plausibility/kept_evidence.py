@@ -1,0 +1,208 @@
+"""What the reference said of each example, kept on disk for the next run."""
+
+import json
+import pathlib
+import warnings
+
+import keras
+import keras_hub
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from keras_byorn.data.digests import digest
+from keras_byorn.data.files import replacing
+from keras_byorn.plausibility.views import View
+from keras_byorn.vlm.adapters import adapter_variables
+
+# To be raised where the same weights and examples come to give other evidence,
+# or where files are written otherwise.
+FORMAT = 1
+NUM_READ = 64  # images that are in memory at once
+# Of a configuration, what says nothing of what is computed: names are counted
+# up in a process, how each layer computes is asked of the layer, and what a
+# tokenizer does is seen in its tokens.
+NEUTRAL = ("name", "trainable", "dtype", "tokenizer")
+COLUMNS = ("log_likelihoods", "preferred")
+SCHEMA = pa.schema(
+    [
+        ("example", pa.string()),
+        *((name, pa.list_(pa.float32())) for name in COLUMNS),
+    ]
+)
+
+
+class KeptEvidence:
+    """Token evidence in a folder, by what the reference is and what it saw.
+
+    An example is known by a digest of what the reference sees of it: the
+    tokens of prompt and response and the pixels, all *under the view*, so that
+    neither ids nor positions nor the code of a view matter. The weights, the
+    configuration, data types and versions that judge it are in the name of
+    the file. Each pass adds a file with what was not known before; several
+    processes may share a folder.
+
+    A file is named by a digest of its content as well. One that does not have
+    its name's content is not read: a warning tells of it, it is removed, and
+    its examples are scored anew.
+
+    Args:
+        folder: string or path. Made when something is written.
+        reference: the `FrozenReference` that judges. Its weights are read
+            here, one by one.
+        batches: a `TargetBatches`, which reads the examples.
+    """
+
+    def __init__(self, folder, reference, batches):
+        self._folder = pathlib.Path(folder)
+        self._batches = batches
+        preprocessor = batches.task.preprocessor
+        self._judge = digest(
+            [
+                f"format {FORMAT}, {keras.config.backend()}",
+                f"keras {keras.__version__}, {keras_hub.__version__}",
+                reference_digest(reference),
+                _description(preprocessor),
+            ]
+        )
+        self._keys = {}
+
+    def read(self, view):
+        """What is known of the examples under a view.
+
+        Args:
+            view: a `View`, or `None` for the examples as they are.
+
+        Returns:
+            A dict from the position of an example to an array `(2, R)`,
+            float32, nats: log-likelihoods of its R response tokens, and of
+            those that the reference preferred.
+        """
+        keys = self._keys_under(view)
+        wanted = pa.array(sorted(set(keys)))
+        known = {}
+        for path in sorted(self._folder.glob(f"{self._judge}-*.parquet")):
+            table = self._verified(path)
+            if table is not None:
+                table = table.filter(pc.is_in(table["example"], wanted))
+                columns = (table[name].to_numpy() for name in COLUMNS)
+                values = map(np.stack, zip(*columns))
+                known.update(zip(table["example"].to_pylist(), values))
+        return {i: known[key] for i, key in enumerate(keys) if key in known}
+
+    def add(self, view, evidence):
+        """Keeps what a pass has found.
+
+        Args:
+            view: as in `read`.
+            evidence: a dict as `read` returns it.
+        """
+        keys = self._keys_under(view)
+        rows = {keys[i]: values for i, values in evidence.items()}
+        columns = zip(*rows.values())
+        table = pa.table([list(rows), *map(list, columns)], schema=SCHEMA)
+        content = pa.BufferOutputStream()
+        pq.write_table(table, content)
+        content = content.getvalue().to_pybytes()
+        name = f"{self._judge}-{_digest_of_file(content)}.parquet"
+        with replacing(self._folder / name) as temporary:
+            temporary.write_bytes(content)
+
+    def _verified(self, path):
+        """The table of a file, or `None` where it is damaged."""
+        content = path.read_bytes()
+        if path.stem == f"{self._judge}-{_digest_of_file(content)}":
+            return pq.read_table(pa.BufferReader(content))
+        warnings.warn(
+            f"A file with kept scores is damaged: {path}. It is removed, and "
+            "its examples are scored anew.",
+            stacklevel=2,
+        )
+        path.unlink(missing_ok=True)
+        return None
+
+    def _keys_under(self, view):
+        """What each example is known by under a view, a list of N strings."""
+        view = view or View()
+        name = repr(view)
+        if name not in self._keys:
+            self._keys[name] = list(self._digests(view))
+        return self._keys[name]
+
+    def _digests(self, view):
+        batches = self._batches
+        prompt_ids = batches.prompt_ids_under(view)
+        for start in range(0, len(prompt_ids), NUM_READ):
+            indices = np.arange(start, min(start + NUM_READ, len(prompt_ids)))
+            images = batches.images_under(view, indices)
+            for index, image in zip(indices, images):
+                response_ids = batches.response_ids[index]
+                yield digest([prompt_ids[index], response_ids, image])
+
+
+def reference_digest(reference):
+    """A digest of all that a frozen reference computes with.
+
+    The weights of the task, layer by layer, with the data types that they
+    compute in, and its configuration. Adapters that are off have no part in
+    it, so that it is the same before, during and after training them.
+
+    Args:
+        reference: a `FrozenReference`.
+
+    Returns:
+        A string of 32 hexadecimal digits.
+    """
+    return digest(_parts_of(reference))
+
+
+def _parts_of(reference):
+    task = reference.judge()
+    yield _description(getattr(task, "backbone", task))
+    off = adapter_variables(task) if reference.adapters_off else []
+    off = {id(variable) for variable in off}
+    for layer in task._flatten_layers():
+        weights = layer._trainable_variables + layer._non_trainable_variables
+        weights = [weight for weight in weights if id(weight) not in off]
+        if weights:
+            yield _layer_description(layer, reference.adapters_off)
+        for weight in weights:
+            yield keras.ops.convert_to_numpy(weight)
+
+
+def _layer_description(layer, adapters_off):
+    words = [
+        type(layer).__name__,
+        layer.compute_dtype,
+        str(layer.quantization_mode),
+    ]
+    if getattr(layer, "lora_enabled", False) and not adapters_off:
+        words.append(f"lora {layer.lora_alpha} / {layer.lora_rank}")
+    return " ".join(words)
+
+
+def _description(model):
+    """Class and configuration, but for what does not matter."""
+    try:
+        config = _without_neutral(model.get_config())
+    except NotImplementedError:  # a model of the user's own
+        config = None
+    name = f"{type(model).__module__}.{type(model).__name__}"
+    return json.dumps([name, config], default=repr, sort_keys=True)
+
+
+def _without_neutral(config):
+    if isinstance(config, dict):
+        return {
+            str(key): _without_neutral(value)
+            for key, value in config.items()
+            if key not in NEUTRAL and not str(key).endswith("sequence_length")
+        }
+    if isinstance(config, (list, tuple)):
+        return [_without_neutral(value) for value in config]
+    return config
+
+
+def _digest_of_file(content):
+    return digest([np.frombuffer(content, "uint8")])

@@ -1,0 +1,128 @@
+"""Packed responses in batches, to be scored: in order, or by length."""
+
+import keras
+import numpy as np
+
+from keras_byorn.targets.buckets import batches_of, extremes_first
+from keras_byorn.vlm.packing import first_marked
+
+
+class InOrder(keras.utils.PyDataset):
+    """Some responses to some examples, in order, in batches of one shape.
+
+    Args:
+        task: a `VisionLanguageTask`.
+        images: callable from an int array, positions in this data set, to
+            their images, or what stands for them, `Embedded`.
+        packed: tuple of arrays with N rows of T + 1 tokens, see
+            `VisionLanguageTask.pack`.
+        buckets: a `LengthBuckets` that holds them.
+        batch_size: int. The last batch is filled.
+
+    Returns:
+        Item `i` is a tuple `(x, y, sample_weight)`, as of `TargetBatches`, but
+        for positions of examples.
+    """
+
+    def __init__(self, task, images, packed, buckets, batch_size):
+        super().__init__()
+        self.task = task
+        self.batch_size = batch_size
+        self._images = images
+        self._packed = packed
+        self._buckets = buckets
+        self._own_buckets = buckets.of(
+            task.num_tokens(packed), self.response_mask.sum(axis=-1)
+        )
+
+    @property
+    def response_mask(self):
+        """bool array `(N, T)`."""
+        return self._packed[1][:, 1:].astype("bool")
+
+    def by_length(self):
+        """The same, but each batch no longer than it must be."""
+        widest = self._buckets.widths[self._own_buckets.max()]
+        return _ByLength(self, self._own_buckets, widest)
+
+    def __len__(self):
+        return -(-len(self._packed[0]) // self.batch_size)
+
+    def __getitem__(self, index):
+        start = index * self.batch_size
+        rows = np.arange(len(self._packed[0]))[start : start + self.batch_size]
+        return self.batch(rows, self._own_buckets.max())
+
+    def batch(self, rows, bucket):
+        """A batch of these rows, cut to the length of a bucket, and filled."""
+        length = self._buckets.lengths[bucket]
+        width = self._buckets.widths[bucket]
+        fill = self.batch_size - len(rows)
+        images, *packed = (
+            filled(values, fill)
+            for values in (
+                self._images(rows),
+                *(part[rows, : length + 1] for part in self._packed),
+            )
+        )
+        x, y, mask = self.task.training_inputs(images, *packed)
+        weight = np.ones(len(mask), "float32")
+        weight[len(rows) :] = 0
+        return (
+            x,
+            y,
+            {
+                "response_mask": mask,
+                "response_positions": first_marked(mask, width),
+                "weight": weight,
+            },
+        )
+
+
+class _ByLength(keras.utils.PyDataset):
+    """What `InOrder` holds, rows of like length together.
+
+    The response mask alone is `(B, T)` in every batch, so that what is spread
+    over it has one shape.
+    """
+
+    def __init__(self, whole, buckets, max_positions):
+        super().__init__()
+        self.max_positions = max_positions
+        self._whole = whole
+        self._mask = whole.response_mask
+        batches = batches_of(buckets, whole.batch_size)
+        self._batches = extremes_first(batches)
+
+    def __len__(self):
+        return len(self._batches)
+
+    def __getitem__(self, index):
+        rows, bucket = self._batches[index]
+        x, y, extra = self._whole.batch(rows, bucket)
+        fill = self._whole.batch_size - len(rows)
+        extra["response_mask"] = filled(self._mask[rows], fill)
+        return x, y, extra
+
+    def restored(self, values):
+        """Rows that belong to the batches one after the other, in order.
+
+        Args:
+            values: array, with a row for each row of the batches, fillers too.
+
+        Returns:
+            An array with N rows.
+        """
+        result = np.empty((len(self._mask), *values.shape[1:]), values.dtype)
+        start = 0
+        for rows, _ in self._batches:
+            result[rows] = values[start : start + len(rows)]
+            start += self._whole.batch_size
+        return result
+
+
+def filled(values, count):
+    """Repeats the first row `count` times at the end."""
+    if not count:
+        return values
+    return values[np.r_[: len(values), np.zeros(count, int)]]
