@@ -16,7 +16,7 @@ from keras_byorn.vlm.adapters import (
     lora_layers,
     trainable_beside_lora,
 )
-from keras_byorn.vlm.families import family_of
+from keras_byorn.vlm.families import family_of, find_family
 
 
 class FrozenReference(keras.Model):
@@ -33,7 +33,8 @@ class FrozenReference(keras.Model):
             Otherwise the task itself is the reference, and is frozen.
 
     Call arguments:
-        inputs: a dict, the task's inputs.
+        inputs: a dict, the task's inputs, or `image_embeddings` in the place
+            of images.
         y: int tensor, `(B, T)`, the token that follows each position.
         response_mask: bool tensor, `(B, T)`.
 
@@ -50,6 +51,8 @@ class FrozenReference(keras.Model):
         super().__init__(**kwargs)
         self.task = task
         self.adapters_off = adapters_off
+        # Those of the task that this is a copy of, be it in another precision.
+        self._eyes = None
         if not adapters_off:
             task.trainable = False
             # The flag does not reach the adapters of LoRA layers.
@@ -98,7 +101,23 @@ class FrozenReference(keras.Model):
             )
         if has_lora and not trainable_beside_lora(vlm):
             return cls(vlm, adapters_off=True)
-        return cls(_copy(vlm))
+        reference = cls(_copy(vlm))
+        reference._eyes = _digest_of_frozen_eyes(vlm)
+        return reference
+
+    def sees_as(self, task, vision):
+        """bool. Whether an image has the same embeddings here.
+
+        Args:
+            task: a `VisionLanguageTask`.
+            vision: its frozen `Vision`.
+        """
+        if self.task is task.task or self.task is None:  # or let go
+            return True
+        if find_family(self.task) is not task.family:
+            return False
+        digests = self._eyes, _digest_of_frozen_eyes(self.task)
+        return vision.digest() in digests
 
     def release(self):
         """Lets go of the task, so that a copy takes no memory any more.
@@ -234,6 +253,12 @@ class _Flat(keras.utils.PyDataset):
             key: sample_weight[key] for key in named if key in sample_weight
         }
         return {"x": x, "y": np.asarray(y), **where}
+
+
+def _digest_of_frozen_eyes(task):
+    """string or `None`. Of the vision tower, if none of it is trained."""
+    vision = find_family(task).vision(task)
+    return vision.digest() if vision and vision.is_frozen else None
 
 
 def _copy(vlm):

@@ -16,6 +16,11 @@ class View:
     saving, and equal views have equal configurations.
     """
 
+    @property
+    def changes_pixels(self):
+        """bool. Whether the images themselves are others."""
+        return type(self).images is not View.images
+
     def positions(self, indices, num_examples):
         """Which examples' images to show at these positions, int `(B,)`."""
         return indices

@@ -1,6 +1,7 @@
 """Training batches that read their targets from the store."""
 
 import contextlib
+import os
 import warnings
 
 import keras
@@ -15,6 +16,7 @@ from keras_byorn.targets.buckets import (
     batches_of,
     extremes_first,
 )
+from keras_byorn.targets.image_embeddings import ImageEmbeddings
 from keras_byorn.targets.in_order import InOrder, filled
 from keras_byorn.targets.store import TargetStore
 from keras_byorn.vlm.packing import first_marked
@@ -41,12 +43,24 @@ class TargetBatches(keras.utils.PyDataset):
         shuffle: bool. Whether to mix the order. Defaults to `True`.
         store: a `TargetStore` to go on with. By default all targets are the
             original responses.
+        image_cache: `"auto"`, a folder or `None`. Where `fit` keeps what a
+            frozen vision tower makes of the images, which it then runs once
+            for each, and not in every epoch, for scoring, training and
+            generating. `"auto"` is in memory, and beyond 2 GiB in a temporary
+            file; in a folder of the user's they serve later runs too, as long
+            as the tower's weights and the images are the same. `None` shows
+            the model the images each time. Nothing is kept where the tower is
+            trained or adapted, as by KerasHub's default `enable_lora` on
+            PaliGemma or Gemma 3: adapt the decoder alone, by
+            `vlm.backbone.enable_lora(8, target_layer_names=["query",
+            "value"])`. Defaults to `"auto"`.
         **kwargs: for `keras.utils.PyDataset`. Only one worker is supported:
             with more, Keras would serve stale targets.
 
     Returns:
         Item `i` is a tuple `(x, y, sample_weight)`:
-        - `x`, a dict: exactly the task's inputs;
+        - `x`, a dict: exactly the task's inputs, or, in `fit` with a frozen
+          vision tower, `image_embeddings` in the place of images;
         - `y`, int32 `(B, T)`: the token that follows each position;
         - `sample_weight`, a dict of `response_mask`, bool `(B, T)`, the
           response tokens but for masked ones, `response_positions`, int32
@@ -75,6 +89,7 @@ class TargetBatches(keras.utils.PyDataset):
         seed=0,
         shuffle=True,
         store=None,
+        image_cache="auto",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -91,6 +106,8 @@ class TargetBatches(keras.utils.PyDataset):
                 "`batch_size` must be at least 1. "
                 f"Received: batch_size={batch_size}"
             )
+        self._image_embeddings = _image_embeddings(image_cache)
+        self._shows_embeddings = False
         if not isinstance(examples, Examples):
             examples = Examples(examples)
         self.examples = examples
@@ -174,6 +191,27 @@ class TargetBatches(keras.utils.PyDataset):
         Only in `fit`: a look at the data with `evaluate` changes nothing.
         """
         self._epoch += self._in_fit
+
+    @contextlib.contextmanager
+    def images_encoded(self, vision, verbose=0):
+        """Within this block batches bring embeddings instead of images.
+
+        Those of images that were not seen before are computed first.
+
+        Args:
+            vision: the task's frozen `Vision`, or `None` to bring images.
+            verbose: 0 or 1. Whether to show a progress bar.
+        """
+        if vision is not None and self._image_embeddings is not None:
+            if verbose:
+                print("Encoding images, once, for nothing in the tower trains")
+            self._shows_embeddings = self._image_embeddings.refresh(
+                self.examples, self.task, vision, self.batch_size, verbose
+            )
+        try:
+            yield
+        finally:
+            self._shows_embeddings = False
 
     def originals(self, batch_size=None, view=None, indices=None):
         """Original responses in the examples' order, for scoring.
@@ -275,6 +313,22 @@ class TargetBatches(keras.utils.PyDataset):
         images = [self.examples[int(i)]["images"] for i in indices]
         return self.task.stack_images(images)
 
+    def shown(self, indices, view=None):
+        """What the model is shown: images, or their embeddings if it may be.
+
+        Args:
+            indices: int array, positions of B examples.
+            view: optional `View`.
+
+        Returns:
+            As `images()`, or an `Embedded` of B rows.
+        """
+        view = view or View()
+        positions = view.positions(indices, len(self.examples))
+        if self._shows_embeddings and not view.changes_pixels:
+            return self._image_embeddings[positions]
+        return self.images_under(view, indices)
+
     def images_under(self, view, indices):
         """The same as a view shows them, one for each position."""
         shown = view.positions(indices, len(self.examples))
@@ -329,7 +383,7 @@ class TargetBatches(keras.utils.PyDataset):
         """Packed responses to the examples at `indices`, seen in a view."""
 
         def images(rows):
-            return self.images_under(view, indices[rows])
+            return self.shown(indices[rows], view)
 
         buckets, length = self.buckets, packed[0].shape[1] - 1
         if length > self.text_length:  # the view's prompts are longer
@@ -387,7 +441,7 @@ class TargetBatches(keras.utils.PyDataset):
         fill = self.batch_size - len(indices)
         images, indices, *packed = (
             filled(values, fill)
-            for values in (self.images(indices), indices, *packed)
+            for values in (self.shown(indices), indices, *packed)
         )
         x, y, mask = self.task.training_inputs(images, *packed)
         weights = np.concatenate([weights, np.zeros(fill, "float32")])
@@ -424,6 +478,20 @@ def _seen(images, view, pixel_range):
         return images
     flat = images.reshape(-1, *images.shape[-3:])
     return view.images(flat, pixel_range).reshape(images.shape)
+
+
+def _image_embeddings(image_cache):
+    if image_cache is None:
+        return None
+    if image_cache == "auto":
+        return ImageEmbeddings()
+    if isinstance(image_cache, (str, os.PathLike)):
+        return ImageEmbeddings(image_cache)
+    raise ValueError(
+        "`image_cache` must be a folder, 'auto' to keep embeddings of images "
+        "no longer than these batches, or None to keep none. "
+        f"Received: image_cache={image_cache!r}"
+    )
 
 
 def _read_and_check(examples, task):

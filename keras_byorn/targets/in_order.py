@@ -13,7 +13,7 @@ class InOrder(keras.utils.PyDataset):
     Args:
         task: a `VisionLanguageTask`.
         images: callable from an int array, positions in this data set, to
-            their images.
+            their images, or what stands for them, `Embedded`.
         packed: tuple of arrays with N rows of T + 1 tokens, see
             `VisionLanguageTask.pack`.
         buckets: a `LengthBuckets` that holds them.
@@ -125,4 +125,4 @@ def filled(values, count):
     """Repeats the first row `count` times at the end."""
     if not count:
         return values
-    return np.concatenate([values, np.repeat(values[:1], count, axis=0)])
+    return values[np.r_[: len(values), np.zeros(count, int)]]

@@ -1,5 +1,6 @@
 """A frozen and a trainable vision-language model in one Keras model."""
 
+import contextlib
 import inspect
 
 import keras
@@ -96,7 +97,7 @@ class BYORnModel(TrainStep, keras.Model):
         self.scorer = scorer or MeanLogLikelihood()
         _check_in_step(self.scorer)
         self.threshold = threshold
-        self._input_names = seam.input_names
+        self._seam = seam
         self._batches = None
         self._max_positions = 0
         self._has_metrics = False
@@ -114,10 +115,11 @@ class BYORnModel(TrainStep, keras.Model):
         """Logits of the student, float `(B, T, V)`.
 
         Args:
-            inputs: a dict with the task's inputs; other keys are ignored.
+            inputs: a dict with the task's inputs, or `image_embeddings` in
+                the place of images; other keys are ignored.
             training: bool.
         """
-        inputs = {name: inputs[name] for name in self._input_names}
+        inputs = self._seam.inputs_of(inputs)
         return logits_of(self.vlm, inputs, training=training)
 
     def objective(self, data, training):
@@ -160,7 +162,7 @@ class BYORnModel(TrainStep, keras.Model):
             inputs: a dict with the task's inputs; other keys are ignored.
             y, response_mask, **kwargs: see `response_evidence`.
         """
-        inputs = {name: inputs[name] for name in self._input_names}
+        inputs = self._seam.inputs_of(inputs)
         return response_evidence(self.vlm, inputs, y, response_mask, **kwargs)
 
     def evidence(self, batches, verbose="auto"):
@@ -270,6 +272,8 @@ class BYORnModel(TrainStep, keras.Model):
         """Trains. See `keras.Model.fit`.
 
         `TargetBatches` bring their own order, so `shuffle` is off for them.
+        Where nothing of the vision tower is trained, it runs once for each of
+        their images, see `image_cache` there.
         """
         signature = inspect.signature(keras.Model.fit)
         call = signature.bind(self, *args, **kwargs).arguments
@@ -296,6 +300,12 @@ class BYORnModel(TrainStep, keras.Model):
         del call["self"]
         callbacks = _listed(call.get("callbacks"))
         self._refuse_backup(callbacks)
+        with self._images_encoded(call.get("verbose", "auto")):
+            history = self._fit(callbacks, call)
+        separate_averages(self.optimizer)
+        return history
+
+    def _fit(self, callbacks, call):
         for callback in callbacks:
             # Not `on_train_begin`: an error is safe before Keras has opened
             # its iterators (a TensorFlow process would hang at its exit), and
@@ -304,15 +314,22 @@ class BYORnModel(TrainStep, keras.Model):
                 callback.set_model(self)
                 callback.before_fit()
         if self._batches is None:
-            history = super().fit(**call)
-        else:
-            if self._batches.store.is_scored:
-                self._release_copy()
-            with self._batches.in_fit() as callback:
-                call["callbacks"] = _with(callback, call.get("callbacks"))
-                history = super().fit(**call)
-        separate_averages(self.optimizer)
-        return history
+            return super().fit(**call)
+        if self._batches.store.is_scored:
+            self._release_copy()
+        with self._batches.in_fit() as callback:
+            call["callbacks"] = _with(callback, call.get("callbacks"))
+            return super().fit(**call)
+
+    def _images_encoded(self, verbose):
+        """In this block no frozen vision tower runs again."""
+        if self._batches is None:
+            return contextlib.nullcontext()
+        vision = self._seam.frozen_vision()
+        # A reference of other eyes has to see for itself.
+        if vision and not self.reference.sees_as(self._seam, vision):
+            vision = None
+        return self._batches.images_encoded(vision, verbose != 0)
 
     def _open_diary(self, anew):
         """A diary of the examples in training, kept while they are the same."""

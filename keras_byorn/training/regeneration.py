@@ -70,7 +70,7 @@ class Regenerator:
             for group, batch_size in sized(groups, self.batch_size):
                 generated = generate_group(
                     task,
-                    self.batches.images(indices[group]),
+                    self.batches.shown(indices[group]),
                     [prompt_ids[i] for i in group],
                     self.batches.text_length,
                     batch_size,

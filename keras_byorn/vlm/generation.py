@@ -57,7 +57,8 @@ def generate_group(task, images, prompt_ids, length, batch_size):
 
     Args:
         task: a `VisionLanguageTask`.
-        images: array of N rows, see `VisionLanguageTask.stack_images`.
+        images: array or `Embedded` of N rows, see
+            `VisionLanguageTask.generate_ids`.
         prompt_ids: list of N int arrays of one length.
         length: int. Prompt and response have so many tokens at most.
         batch_size: int, at least N.

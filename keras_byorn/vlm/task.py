@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_byorn.vlm.families import family_of, find_family
+from keras_byorn.vlm.vision import IMAGE_EMBEDDINGS, config_text, digest_of
 
 
 class VisionLanguageTask:
@@ -63,6 +64,20 @@ class VisionLanguageTask:
     def input_names(self):
         """list of strings. Exactly the keys that the task's `call` takes."""
         return list(self.task.input)
+
+    def inputs_of(self, batch):
+        """What the task takes of a dict, and nothing else.
+
+        Args:
+            batch: a dict with the task's inputs, or with `image_embeddings`
+                in the place of images.
+        """
+        names = self.input_names
+        if IMAGE_EMBEDDINGS in batch:
+            pixels = self.family.image_keys
+            names = [name for name in names if name not in pixels]
+            names.append(IMAGE_EMBEDDINGS)
+        return {name: batch[name] for name in names}
 
     @property
     def num_images(self):
@@ -170,6 +185,39 @@ class VisionLanguageTask:
         images = [images_of(own) for own in images]
         return self.family.stack_images(self.preprocessor, images)
 
+    def frozen_vision(self):
+        """The task's `Vision`, where an image is seen alike in every step.
+
+        Returns:
+            A `Vision`, or `None` where some of it is trained, adapted or
+            random, or where the family's backbone cannot be parted.
+        """
+        if not self.num_images[1]:
+            return None
+        vision = self.family.vision(self.task)
+        return vision if vision and vision.is_frozen else None
+
+    def vision_digest(self, vision):
+        """string. Another one where an image would be seen otherwise."""
+        converter = config_text(self.preprocessor.image_converter)
+        return f"{vision.digest()}-{digest_of(converter.encode())}"
+
+    def encode_images(self, vision, images):
+        """What the vision tower makes of images, each for itself.
+
+        Args:
+            vision: the task's `Vision`.
+            images: list of U arrays `(H, W, 3)` of one size.
+
+        Returns:
+            array, `(U, P, D)`: P embeddings of one image.
+        """
+        images = np.stack(images)
+        if self.family.image_axis:
+            images = images[:, None]
+        converted = self.family.converted(self.preprocessor, images)
+        return vision.encode(converted)
+
     def convert_images(self, images):
         """Pixels as the backbone wants them, a float array `(B, H, W, 3)`."""
         converter = self.preprocessor.image_converter
@@ -200,13 +248,15 @@ class VisionLanguageTask:
         """What a training step takes, from packed rows.
 
         Args:
-            images: array, see `stack_images()`, pixels in `pixel_range`.
+            images: array, see `stack_images()`, pixels in `pixel_range`; or
+                what the task saw of them before, `Embedded`.
             *packed: arrays with B rows of T + 1 tokens, see `pack()`.
 
         Returns:
-            A tuple `(x, y, response_mask)`: exactly the task's inputs, the
-            token that follows each of their T positions, and, as a bool array
-            `(B, T)`, whether that token is of the response.
+            A tuple `(x, y, response_mask)`: exactly the task's inputs (or
+            `image_embeddings` in the place of images), the token that follows
+            each of their T positions, and, as a bool array `(B, T)`, whether
+            that token is of the response.
         """
         token_ids, in_response = packed[:2]
         x = self._inputs(images, self.family.training_text(packed))
@@ -219,7 +269,8 @@ class VisionLanguageTask:
         prompt lengths, all prompts must have one length.
 
         Args:
-            images: array, see `stack_images()`, pixels in `pixel_range`.
+            images: array, see `stack_images()`, pixels in `pixel_range`; or
+                what the task saw of them before, `Embedded`.
             prompt_ids: list of B int arrays.
             length: int. Prompt and response have so many tokens at most.
 
@@ -231,10 +282,10 @@ class VisionLanguageTask:
         text, starts = self.family.generation_text(
             self.preprocessor, prompt_ids, length
         )
-        generate = self.task.make_generate_function()
-        outputs = generate(
-            self._inputs(images, text), stop_token_ids=self.end_token_ids
-        )
+        inputs = self._inputs(images, text)
+        with self._given(inputs) as inputs:
+            generate = self.task.make_generate_function()
+            outputs = generate(inputs, stop_token_ids=self.end_token_ids)
         outputs = self.family.generated_ids(outputs)
         return [
             self._until_end(row[start:]) for row, start in zip(outputs, starts)
@@ -261,7 +312,13 @@ class VisionLanguageTask:
 
     def _inputs(self, images, text):
         inputs = self.family.inputs(self.preprocessor, images, text)
-        return {name: inputs[name] for name in self.input_names}
+        return self.inputs_of(inputs)
+
+    def _given(self, inputs):
+        """The inputs as `generate` takes them, in a context."""
+        if IMAGE_EMBEDDINGS not in inputs:
+            return contextlib.nullcontext(inputs)
+        return self.family.vision(self.task).given_embeddings(inputs)
 
     def _id_of(self, piece):
         try:

@@ -7,6 +7,8 @@ from keras_byorn.vlm.families.family import Family
 
 # The image converter brings its own statistics, for bytes.
 RAW_PIXEL_RANGE = (0.0, 255.0)
+# What follows it, the Q-Former, is small, and has dropout in the presets.
+VISION_LAYER = "vision_encoder"
 
 
 class Blip2Opt(Family):
@@ -15,6 +17,7 @@ class Blip2Opt(Family):
     task_classes = (keras_hub.models.BLIP2CausalLM,)
     raw_pixel_range = RAW_PIXEL_RANGE
     prompt_key = "text"
+    vision_layer = VISION_LAYER
 
     def prefix_length(self, task):
         return task.backbone.num_query_tokens
@@ -29,6 +32,7 @@ class Blip2T5(EncoderDecoder):
 
     task_classes = (keras_hub.models.BLIP2Seq2SeqLM,)
     raw_pixel_range = RAW_PIXEL_RANGE
+    vision_layer = VISION_LAYER
 
     def project(self, task, hidden):
         return task.backbone.language_model.lm_head(hidden)

@@ -4,6 +4,7 @@ import numpy as np
 from keras import ops
 
 from keras_byorn.vlm import packing
+from keras_byorn.vlm.vision import IMAGE_EMBEDDINGS, Embedded, Vision
 
 
 class Family:
@@ -25,6 +26,10 @@ class Family:
         more_end_tokens: tuple of strings. Pieces that end a response, beside
             the tokenizer's end token, where the vocabulary has them.
         prompt_key: string. What the task's `generate` calls the prompt.
+        vision_layer: string or `None`. The backbone's attribute that reads
+            images, each for itself, if the backbone can be parted behind it.
+        image_keys: tuple of strings. The inputs that only it reads.
+        image_axis: bool. Whether an example has an axis of images.
     """
 
     task_classes = ()
@@ -34,6 +39,9 @@ class Family:
     image_token = None
     more_end_tokens = ()
     prompt_key = "prompts"
+    vision_layer = None
+    image_keys = ("images",)
+    image_axis = False
 
     def check(self, task):
         """Raises a `ValueError` where it cannot be trained; may warn."""
@@ -43,6 +51,8 @@ class Family:
 
     def hidden(self, task, inputs, training):
         """What the decoder makes of each text position, `(B, T, D)`."""
+        if IMAGE_EMBEDDINGS in inputs:
+            return self.vision(task).decode(inputs, training)
         return task.backbone(inputs, training=training)
 
     def project(self, task, hidden):
@@ -139,8 +149,29 @@ class Family:
         """The task's image inputs from stacked images, as a dict."""
         if not self.reads_images(preprocessor):
             return {}
-        converted = preprocessor.image_converter(np.asarray(images))
+        return self.shown(preprocessor, images)
+
+    def shown(self, preprocessor, images, mask=None):
+        """What the task sees: pixels, or what it saw before, `Embedded`."""
+        if isinstance(images, Embedded):
+            return {IMAGE_EMBEDDINGS: images.values}
+        return self.converted(preprocessor, np.asarray(images), mask)
+
+    def converted(self, preprocessor, images, mask=None):
+        """Pixels as the backbone wants them, as a dict."""
+        converted = preprocessor.image_converter(images)
         return {"images": ops.convert_to_numpy(converted)}
+
+    def vision(self, task):
+        """The task's `Vision`, or `None` where it cannot be parted."""
+        name = self.vision_layer
+        if name is None or getattr(task.backbone, name, None) is None:
+            return None
+        # Not by `setattr`: Keras would track the parts within the whole.
+        own = task.backbone.__dict__
+        if "_byorn_vision" not in own:
+            own["_byorn_vision"] = Vision(task.backbone, name, self.image_keys)
+        return own["_byorn_vision"]
 
     def inputs(self, preprocessor, images, text):
         """All inputs of the task, and maybe more, as a dict."""

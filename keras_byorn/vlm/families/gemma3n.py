@@ -10,6 +10,7 @@ class Gemma3n(Gemma3):
     """Reads images and text; audio is left out."""
 
     task_classes = (keras_hub.models.Gemma3nCausalLM,)
+    vision_layer = None  # what it sees depends on the batch's other images
 
     def hidden(self, task, inputs, training):
         backbone = task.backbone

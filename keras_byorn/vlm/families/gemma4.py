@@ -14,6 +14,7 @@ class Gemma4(SeveralImages):
     task_classes = (keras_hub.models.Gemma4CausalLM,)
     image_token = "<|image|>"
     more_end_tokens = ("<turn|>",)
+    image_keys = ("pixel_values", "pixel_position_ids")
 
     def check(self, task):
         """The converter must make as many tokens as the prompt has."""
@@ -47,7 +48,7 @@ class Gemma4(SeveralImages):
         converter = preprocessor.image_converter
         return (converter.patch_size * converter.pooling_kernel_size,) * 2
 
-    def converted(self, preprocessor, images, mask):
+    def converted(self, preprocessor, images, mask=None):
         batch, most = images.shape[:2]
         flat = images.reshape(batch * most, *images.shape[2:])
         patches = preprocessor.image_converter(flat)

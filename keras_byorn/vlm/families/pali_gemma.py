@@ -11,6 +11,7 @@ class PaliGemma(Family):
     task_classes = (keras_hub.models.PaliGemmaCausalLM,)
     # Generated tokens overwrite keys of longer prompts in the same batch.
     mixed_prompt_lengths = False
+    vision_layer = "vit_encoder"
 
     def prefix_length(self, task):
         return task.backbone.image_sequence_length

@@ -15,6 +15,8 @@ class SeveralImages(Family):
     """
 
     raw_pixel_range = (0.0, 255.0)
+    vision_layer = "vision_encoder"
+    image_axis = True
 
     def num_images(self, preprocessor):
         most = preprocessor.max_images_per_prompt
@@ -49,15 +51,14 @@ class SeveralImages(Family):
         mask = text["token_ids"] == self.image_placeholder_id(preprocessor)
         width = images.shape[1] * preprocessor.num_vision_tokens_per_image
         return {
-            **self.converted(preprocessor, np.asarray(images), mask),
+            **self.shown(preprocessor, images, mask),
             "vision_mask": mask,
             # The task puts back what stood at the first position, a start
             # token, after it wrote images that are not there over it.
             "vision_indices": packing.positions(mask, width),
         }
 
-    def converted(self, preprocessor, images, mask):
-        """Pixels as the backbone wants them, as a dict."""
+    def converted(self, preprocessor, images, mask=None):
         batch, most = images.shape[:2]
         flat = images.reshape(batch * most, *images.shape[2:])
         flat = ops.convert_to_numpy(preprocessor.image_converter(flat))

@@ -20,6 +20,7 @@ class T5Gemma2(EncoderDecoder):
     raw_pixel_range = (0.0, 255.0)
     image_token = "<start_of_image>"
     more_end_tokens = ("<end_of_turn>",)
+    vision_layer = "vision_encoder"
 
     def hidden(self, task, inputs, training):
         return super().hidden(task, inputs, training)["decoder_sequence_output"]
@@ -59,12 +60,15 @@ class T5Gemma2(EncoderDecoder):
     def image_inputs(self, preprocessor, images, text):
         if not self.reads_images(preprocessor):
             return {}
-        converted = preprocessor.image_converter(np.asarray(images))
         mask = text["encoder_token_ids"] == self.image_placeholder_id(
             preprocessor
         )
         width = preprocessor.num_vision_tokens_per_image
         return {
-            "images": ops.convert_to_numpy(converted)[:, None],
+            **self.shown(preprocessor, images),
             "vision_indices": packing.positions(mask, width),
         }
+
+    def converted(self, preprocessor, images, mask=None):
+        converted = preprocessor.image_converter(images)
+        return {"images": ops.convert_to_numpy(converted)[:, None]}

@@ -1,0 +1,278 @@
+"""What a frozen vision tower makes of the images, computed once."""
+
+import hashlib
+import io
+import itertools
+import json
+import pathlib
+import tempfile
+import typing
+import warnings
+
+import keras
+import numpy as np
+
+from keras_byorn.data.files import replacing
+from keras_byorn.vlm.task import images_of
+from keras_byorn.vlm.vision import Embedded, bytes_of, digest_of
+
+# Embeddings that are held in memory at once; more of them go to a file.
+MAX_BYTES = 2**31
+FORMAT = 1
+
+
+class ImageEmbeddings:
+    """Embeddings of the images of a data set, each image seen once.
+
+    Images are known by what is in them: copies have one row, and an image that
+    changed is another one. Rows are kept for one state of the vision tower and
+    of the image converter, their key; under another one all are computed anew.
+
+    Beyond `MAX_BYTES` the rows are a file that is mapped into memory, and read
+    only after its checksum was found right.
+
+    Args:
+        folder: optional string or path. Where to keep the file over runs. By
+            default in memory, or in a temporary folder.
+
+    Example:
+
+    >>> embeddings = ImageEmbeddings()
+    >>> embeddings.refresh(examples, task, vision, batch_size=16)
+    True
+    >>> embeddings[[0, 1]].shape  # one image each
+    (2, 16, 128)
+    """
+
+    def __init__(self, folder=None):
+        self._folder = None if folder is None else pathlib.Path(folder)
+        self._temporary = None
+        self._stored = None
+        self._rows = None
+        self._has_axis = False
+
+    def refresh(self, examples, task, vision, batch_size, verbose=0):
+        """Reads all images and encodes those that are new.
+
+        Args:
+            examples: an `Examples`.
+            task: a `VisionLanguageTask`.
+            vision: its `Vision`, frozen.
+            batch_size: int. Images in one call of the tower.
+            verbose: 0 or 1. Whether to show a progress bar.
+
+        Returns:
+            bool. `False` if there is no image at all.
+        """
+        key = task.vision_digest(vision)
+        known = self._known(key)
+        digests = []
+        new = _encoded(
+            _progress(examples, verbose),
+            known.rows if known else {},
+            digests,
+            lambda images: task.encode_images(vision, images),
+            batch_size,
+        )
+        first = next(new, None)
+        if first is not None:
+            most = len(examples) * task.num_images[1]
+            in_file = self._folder or first[1][:1].nbytes * most > MAX_BYTES
+            # Lazily: which known rows are needed is known in the end.
+            kept = _still_needed(known, digests, batch_size)
+            chunks = itertools.chain([first], new, kept)
+            known = self._write(chunks, key, in_file)
+        self._stored = known
+        self._has_axis = task.family.image_axis
+        self._rows = _row_numbers(digests, known, task.num_images[1])
+        return known is not None
+
+    def __getitem__(self, indices):
+        """The images of the examples at these positions, `Embedded`."""
+        rows = self._rows[np.asarray(indices, int)]
+        values = np.asarray(self._stored.array[np.maximum(rows, 0)])
+        # An image that is not there leaves no trace, whatever stands here.
+        values[rows < 0] = 0
+        return Embedded(values if self._has_axis else values[:, 0])
+
+    def _known(self, key):
+        """What is stored under this key, if it is whole, or `None`."""
+        stored = self._stored
+        if stored is None or stored.path is not None:
+            path = stored.path if stored else self._path(self._folder)
+            stored = _read(path)
+        return stored if stored and stored.key == key else None
+
+    def _write(self, chunks, key, in_file):
+        if not in_file:
+            return _in_memory(chunks, key)
+        folder = self._folder
+        if folder is None:
+            if self._temporary is None:
+                self._temporary = tempfile.TemporaryDirectory(prefix="byorn-")
+            folder = self._temporary.name
+        return _in_file(chunks, key, self._path(folder))
+
+    def _path(self, folder):
+        return folder and pathlib.Path(folder) / "image_embeddings.bin"
+
+
+class _Stored(typing.NamedTuple):
+    """Rows of embeddings, `(U, P, D)`, and the image of each."""
+
+    key: str
+    rows: dict  # from an image's digest to its row
+    array: np.ndarray
+    path: typing.Any = None
+
+
+def image_digest(image):
+    """A string, the same for images of the same pixels and dtype."""
+    head = f"{image.dtype.str} {image.shape} ".encode()
+    return digest_of(head + bytes_of(image).tobytes())
+
+
+def _encoded(examples, known, digests, encode, batch_size):
+    """Encodes images that are not known, each once, in full batches.
+
+    Args:
+        examples: iterable of examples.
+        known: digests that need no encoding.
+        digests: list, to which those of each example's images are appended.
+        encode: function from `batch_size` images to their embeddings.
+        batch_size: int.
+
+    Yields:
+        Pairs of a list of digests and an array with a row for each.
+    """
+    seen, waiting = set(known), {}
+    for example in examples:
+        own = [np.asarray(image) for image in images_of(example["images"])]
+        digests.append([image_digest(image) for image in own])
+        for digest, image in zip(digests[-1], own):
+            if digest not in seen:
+                seen.add(digest)
+                waiting[digest] = image
+            if len(waiting) == batch_size:
+                yield list(waiting), encode(list(waiting.values()))
+                waiting = {}
+    if waiting:
+        images = list(waiting.values())
+        images += images[:1] * (batch_size - len(images))
+        yield list(waiting), encode(images)[: len(waiting)]
+
+
+def _still_needed(known, digests, batch_size):
+    """The rows of before that the examples still have, in chunks."""
+    if known is None:
+        return
+    needed = set(itertools.chain.from_iterable(digests)) & set(known.rows)
+    needed = sorted(needed, key=known.rows.get)
+    for start in range(0, len(needed), batch_size):
+        chunk = needed[start : start + batch_size]
+        yield chunk, known.array[[known.rows[digest] for digest in chunk]]
+
+
+def _row_numbers(digests, stored, most):
+    """Where each example's images are, `(N, M)`; -1 where there is none."""
+    rows = np.full((len(digests), most), -1, "int64")
+    for example, own in enumerate(digests):
+        rows[example, : len(own)] = [stored.rows[digest] for digest in own]
+    return rows
+
+
+def _in_memory(chunks, key):
+    file = io.BytesIO()
+    rows, like, _ = _write_rows(chunks, file)
+    array = np.frombuffer(file.getbuffer(), like.dtype)
+    return _Stored(key, rows, array.reshape(-1, *like.shape[1:]))
+
+
+def _in_file(chunks, key, path):
+    with replacing(path) as temporary:
+        with open(temporary, "wb") as file:
+            rows, like, checksum = _write_rows(chunks, file)
+    index = {
+        "format": FORMAT,
+        "key": key,
+        "dtype": str(like.dtype),
+        "shape": [len(rows), *like.shape[1:]],
+        "images": list(rows),
+    }
+    index["checksum"] = _sealed(index, checksum)
+    with replacing(_index_of(path)) as temporary:
+        temporary.write_text(json.dumps(index), "utf-8")
+    return _mapped(index, path)
+
+
+def _write_rows(chunks, file):
+    """Writes all chunks.
+
+    Returns:
+        A triple: the row of each digest, an array with the dtype and shape of
+        all the others, and the checksum of what was written.
+    """
+    rows, checksum = {}, hashlib.blake2b(digest_size=16)
+    for digests, values in chunks:
+        data = bytes_of(values)
+        file.write(data)
+        checksum.update(data)
+        rows.update(zip(digests, itertools.count(len(rows))))
+    return rows, values, checksum.hexdigest()
+
+
+def _read(path):
+    """What is stored in a file, or `None` if there is none, or it is damaged.
+
+    A damaged file is told of in a warning.
+    """
+    if path is None or not (path.exists() and _index_of(path).exists()):
+        return None
+    try:
+        index = json.loads(_index_of(path).read_text("utf-8"))
+        if index["format"] != FORMAT:
+            return None
+        if index.pop("checksum") == _sealed(index, _checksum(path)):
+            return _mapped(index, path)
+        found = "bytes that do not give the checksum"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        found = repr(error)
+    warnings.warn(
+        f"`image_cache` at {path} is damaged, or was not written to its end: "
+        "the images are encoded anew, and the file is replaced. "
+        f"Received: {found}",
+        stacklevel=2,
+    )
+    return None
+
+
+def _mapped(index, path):
+    shape, dtype = tuple(index["shape"]), np.dtype(index["dtype"])
+    array = np.memmap(path, dtype, mode="r", shape=shape)
+    rows = {digest: row for row, digest in enumerate(index["images"])}
+    return _Stored(index["key"], rows, array, path)
+
+
+def _sealed(index, checksum):
+    """The checksum of the rows and of what is said of them."""
+    return digest_of((json.dumps(index) + checksum).encode())
+
+
+def _checksum(path):
+    checksum = hashlib.blake2b(digest_size=16)
+    with open(path, "rb") as file:
+        while data := file.read(2**24):
+            checksum.update(data)
+    return checksum.hexdigest()
+
+
+def _index_of(path):
+    return path.with_suffix(".json")
+
+
+def _progress(examples, verbose):
+    """The examples, with a progress bar."""
+    bar = keras.utils.Progbar(len(examples), verbose=verbose, unit_name="image")
+    for example in examples:
+        yield example
+        bar.add(1)
