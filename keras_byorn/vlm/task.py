@@ -4,6 +4,7 @@ import contextlib
 import functools
 import typing
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -311,7 +312,10 @@ class VisionLanguageTask:
         return token_ids[: ends[0] + (not packed)].astype("int32")
 
     def _inputs(self, images, text):
-        inputs = self.family.inputs(self.preprocessor, images, text)
+        # An accelerator is busy with the step before this batch, and would
+        # have to be waited for.
+        with keras.device("cpu:0"):
+            inputs = self.family.inputs(self.preprocessor, images, text)
         return self.inputs_of(inputs)
 
     def _given(self, inputs):
