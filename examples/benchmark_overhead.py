@@ -396,9 +396,9 @@ def ratio_of(measure, results, args):
     arms = arms_of(measure, args)
     found = [results[arm] for arm in arms]
     if measure == "score_over_train":
-        scored = found[0].all_of("score_seconds")
-        per_epoch = found[0].part("train") / args.epochs
-        return per_epoch / statistics.median(scored)
+        scored = statistics.median(found[0].all_of("score_seconds"))
+        trained = statistics.median(found[0].all_of("epoch_seconds"))
+        return trained / args.epochs / scored
     if measure == "lora_peak_memory":
         one, other = (result.end["peak_memory"] for result in found)
         return one / other
@@ -460,7 +460,9 @@ def arm_record(arm, result, args):
         flops = passes * result.end["forward_flops"] * steps
         record["matrix_rate"] = result.end["matrix_rate"]
         record["share_of_matrix_rate"] = rounded(
-            flops / result.part("train") / result.end["matrix_rate"]
+            flops
+            / median(result.all_of("epoch_seconds"))
+            / result.end["matrix_rate"]
         )
     return record
 

@@ -548,7 +548,11 @@ class BYORnArm:
 
 
 class TimedBatches(keras_byorn.TargetBatches):
-    """Tells a clock how long checking, tokenizing and stacking take."""
+    """Tells a clock how long checking, tokenizing and stacking take.
+
+    Of a batch the time of its thread is told: JAX has it wait for the step
+    before, and TensorFlow makes it while the step runs.
+    """
 
     def __init__(self, clock, *args, **kwargs):
         self._clock = clock
@@ -556,8 +560,10 @@ class TimedBatches(keras_byorn.TargetBatches):
             super().__init__(*args, **kwargs)
 
     def __getitem__(self, index):
-        with self._clock("batches"):
-            return super().__getitem__(index)
+        started = time.thread_time()
+        batch = super().__getitem__(index)
+        self._clock.seconds["batches"] += time.thread_time() - started
+        return batch
 
 
 class EpochTimes(keras.callbacks.Callback):
@@ -584,9 +590,7 @@ class EpochTimes(keras.callbacks.Callback):
 def split(clock):
     """Where the seconds of a fine-tune went.
 
-    Batches are made within the epochs; `train` is the epochs without them. On
-    TensorFlow they are made in a thread beside the step, so that less may be
-    left for `train` than the steps took.
+    Batches are made within the epochs; `train` is the epochs without them.
     """
     seconds = clock.seconds
     parts = {
@@ -596,7 +600,11 @@ def split(clock):
         "data": seconds["check"] + seconds["batches"],
     }
     parts["other"] = seconds["total"] - sum(parts.values())
-    return {"seconds": seconds["total"], "split": parts}
+    return {
+        "seconds": seconds["total"],
+        "epoch_seconds": seconds["epochs"],
+        "split": parts,
+    }
 
 
 def make_defence(settings, poisoned_ids, clean):
