@@ -492,7 +492,9 @@ class BYORnArm:
         self.vlm = load_vlm(settings)
         self.examples, poisoned_ids, clean = load_examples(self.vlm, settings)
         with self.clock("setup"):
-            self.model = keras_byorn.BYORnModel(self.vlm)
+            self.model = keras_byorn.BYORnModel(
+                self.vlm, reference_for_rounds(settings)
+            )
             self.model.compile(optimizer=make_optimizer(settings))
         self.setup_seconds = self.clock.seconds["setup"]
         self._start = Start(self.model)
@@ -605,6 +607,16 @@ def split(clock):
         "epoch_seconds": seconds["epochs"],
         "split": parts,
     }
+
+
+def reference_for_rounds(settings):
+    """A second task to judge every round, where all weights are tuned.
+
+    The frozen copy that a model makes itself is let go after the first.
+    """
+    if settings["tuning"] != "full":
+        return None
+    return keras_byorn.FrozenReference(load_vlm(settings))
 
 
 def make_defence(settings, poisoned_ids, clean):
