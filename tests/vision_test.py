@@ -121,7 +121,7 @@ def test_generated_responses_are_the_same(load, name, monkeypatch):
     task = adapted(load(name), name)
     batches = make_batches(task)
     indices = np.arange(len(batches.examples))
-    regenerate = Regenerator(batches, "greedy", 3, seed=0)
+    regenerate = Regenerator(batches, "greedy", len(indices), seed=0)
 
     def generate():
         return regenerate(indices, verbose=0)
