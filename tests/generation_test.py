@@ -40,3 +40,12 @@ def test_batches_are_of_three_sizes_and_hardly_filled(batch_size):
         computed = sum(size for _, size in batches)
         assert len(group) <= computed < 2 * len(group) + batch_size / 16
     assert len(sizes) <= 3 and max(sizes) == batch_size
+
+
+@pytest.mark.parametrize("refused", [1, 4, 16])
+def test_no_small_batch_has_the_size_that_is_refused(refused):
+    """As many rows as image placeholders: Keras would misplace images."""
+    group = np.arange(21)
+    sizes = [size for _, size in sized([group], 16, refused)]
+    assert refused == 16 or refused not in sizes
+    assert set(sizes) <= {16, 4, 1, refused + 1}

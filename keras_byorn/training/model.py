@@ -174,10 +174,11 @@ class BYORnModel(TrainStep, keras.Model):
         Returns:
             A `TokenEvidence` of arrays, `(N, T)`.
         """
-        if "_scoring" not in self.__dict__:
-            # Not by `self._scoring =`: Keras would track it within itself.
-            self.__dict__["_scoring"] = TokenScoring(self, self.look)
-        return self.__dict__["_scoring"].evidence(batches, verbose)
+        if "_score" not in self.__dict__:
+            # A function, and not by `self._score =`: Keras would take a model
+            # for a part of this one, and save and load it within itself.
+            self.__dict__["_score"] = TokenScoring(self, self.look).evidence
+        return self.__dict__["_score"](batches, verbose)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Metrics get the weight of each token, `(B, T)`, 0 off responses."""

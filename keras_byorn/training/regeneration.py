@@ -67,7 +67,8 @@ class Regenerator:
         written = {}
         sampling = sampler_of(task.task, self.sampler, self._generate_function)
         with sampling as compiled:
-            for group, batch_size in sized(groups, self.batch_size):
+            batches = sized(groups, self.batch_size, task.max_placeholders)
+            for group, batch_size in batches:
                 generated = generate_group(
                     task,
                     self.batches.shown(indices[group]),

@@ -30,7 +30,7 @@ def prompt_groups(prompt_ids, batch_size, mixed=False):
     ]
 
 
-def sized(groups, batch_size):
+def sized(groups, batch_size, refused=0):
     """Cuts groups into batches of few sizes, each more than half full.
 
     But for the smallest size, which may be less full.
@@ -38,16 +38,22 @@ def sized(groups, batch_size):
     Args:
         groups: list of int arrays, none longer than `batch_size`.
         batch_size: int. The largest size.
+        refused: int. No smaller size is this one, but one more. See
+            `packing.positions`.
 
     Yields:
         Pairs of an int array and the size of the batch that it goes in.
     """
-    smallest = max(1, batch_size // 4 ** (NUM_SIZES - 1))
+    sizes = [max(1, batch_size // 4**power) for power in range(1, NUM_SIZES)]
+    sizes = [size + (size == refused) for size in sizes]
+    sizes = [batch_size, *(size for size in sizes if size < batch_size)]
     for group in groups:
         while len(group):
-            size = batch_size
-            while size > smallest and len(group) <= size // 2:
-                size = max(smallest, size // 4)
+            fitting = [size for size in sizes if len(group) <= size]
+            size = min(fitting, default=batch_size)
+            smaller = max([s for s in sizes if s < size], default=0)
+            if smaller and len(group) <= size // 2:
+                size = smaller
             yield group[:size], size
             group = group[size:]
 

@@ -139,6 +139,11 @@ class VisionLanguageTask:
             return 0
         return self.preprocessor.num_vision_tokens_per_image
 
+    @property
+    def max_placeholders(self):
+        """int. The most ids that stand for images in one example."""
+        return self.num_images[1] * self.num_placeholders_per_image
+
     def detokenize(self, token_ids):
         """The text of one row of ids; end tokens have none."""
         token_ids = np.asarray(token_ids, "int32")
