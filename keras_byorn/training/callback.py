@@ -183,8 +183,9 @@ class BYORnCallback(keras.callbacks.Callback):
         if self._second_look is None or self._second_look.batches != batches:
             self._num_epochs = 0
             self._regenerator = self._regenerator_for(batches, batch_size)
+            # Suspects are few: a large batch of them would be filled in vain.
             self._second_look = SecondLook(
-                self.model, batches, batch_size, self.verbose
+                self.model, batches, batches.batch_size, self.verbose
             )
 
     def on_train_begin(self, logs=None):
