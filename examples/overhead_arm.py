@@ -543,7 +543,7 @@ class BYORnArm:
         """One pass of the reference, with the batches of the callback."""
         self._start.put_back()
         batches = self._batches(Clock())
-        originals = batches.originals(4 * self.settings["batch_size"])
+        originals = batches.originals()
         started = time.perf_counter()
         self.model.reference.evidence(originals, verbose=0)
         return time.perf_counter() - started

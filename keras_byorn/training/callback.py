@@ -76,7 +76,9 @@ class BYORnCallback(keras.callbacks.Callback):
             and copies of what suspects say are suspect too. Defaults to
             `True`.
         batch_size: optional int. Examples per batch in scoring and
-            regenerating. Defaults to four times that of the training batches.
+            regenerating. Defaults to that of the training batches in scoring,
+            and to four times that in regenerating, for a generated token asks
+            little of each row.
         keep_scores: optional string or path. A folder in which what the
             reference said of each token is kept, so that the next run, with
             this scorer or another, takes a pass only over examples that are
@@ -177,15 +179,14 @@ class BYORnCallback(keras.callbacks.Callback):
         batches = self._batches = self.model.batches
         if self.teacher == "ema":
             _check_average(self.model.optimizer, batches)
-        batch_size = self.batch_size or 4 * batches.batch_size
+        batch_size = self.batch_size or batches.batch_size
         if not batches.store.is_scored:
             self._score(batches, batch_size)
         if self._second_look is None or self._second_look.batches != batches:
             self._num_epochs = 0
-            self._regenerator = self._regenerator_for(batches, batch_size)
-            # Suspects are few: a large batch of them would be filled in vain.
+            self._regenerator = self._regenerator_for(batches)
             self._second_look = SecondLook(
-                self.model, batches, batches.batch_size, self.verbose
+                self.model, batches, batch_size, self.verbose
             )
 
     def on_train_begin(self, logs=None):
@@ -273,7 +274,11 @@ class BYORnCallback(keras.callbacks.Callback):
             self.verbose,
             # Before training the student is the reference still.
             sample=lambda count, seed: sampled_responses(
-                batches, count, seed, batch_size, self.verbose
+                batches,
+                count,
+                seed,
+                self._generating_batch_size(batches),
+                self.verbose,
             ),
             kept=kept,
         )
@@ -306,8 +311,12 @@ class BYORnCallback(keras.callbacks.Callback):
             batch_size,
         )()
 
-    def _regenerator_for(self, batches, batch_size):
+    def _generating_batch_size(self, batches):
+        return self.batch_size or 4 * batches.batch_size
+
+    def _regenerator_for(self, batches):
         """That of the last data set, if it fits: it is compiled already."""
+        batch_size = self._generating_batch_size(batches)
         last = self._regenerator
         if last is not None and last.suits(batches, batch_size):
             last.batches = batches
