@@ -313,21 +313,15 @@ def test_every_batch_that_fit_is_told_of_can_be_read(
     """TensorFlow reads two before training, though an epoch may have one."""
     batches = make_batches(vlm, make_examples(6), batch_size=3)
     score(batches, [0, 1, 2])
-    with batches.in_fit() as callback:
+    with batches.in_fit():
         assert batches.num_batches == 2  # with all suspects replaced
-        told = batches[0], batches[1]
-        callback.on_train_begin()
         first, second = batches[0], batches[1]
     assert list(first[2]["weight"]) == [1, 1, 1]
-    for batch in (*told, second):
-        assert not batch[2]["weight"].any()
-        for one, other in zip(
-            keras.tree.flatten(first), keras.tree.flatten(batch)
-        ):
-            assert one.dtype == other.dtype and one.ndim == other.ndim
-    # The axes that may change differ in what Keras learns the shapes from.
-    widths = [batch[2]["response_positions"].shape[1] for batch in told]
-    assert widths[0] == 3 and widths[1] == 8 - 4
+    assert not second[2]["weight"].any()
+    for one, other in zip(
+        keras.tree.flatten(first), keras.tree.flatten(second)
+    ):
+        assert one.shape == other.shape and one.dtype == other.dtype
 
 
 @pytest.mark.parametrize("batch_size", [0, -3])

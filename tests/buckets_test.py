@@ -75,6 +75,15 @@ def test_a_row_goes_where_text_and_response_fit():
         buckets.of(np.array([8, 14]), np.array([1, 13]))
 
 
+def test_room_for_what_a_model_writes():
+    """Some in the longest bucket, and the rest in one that is hardly used."""
+    buckets = LengthBuckets([8, 16], [4, 6])
+    some = buckets.with_room(12)
+    assert (some.lengths, some.widths) == ([8, 16, 16], [4, 9, 12])
+    all_of_it = buckets.with_room(8)
+    assert (all_of_it.lengths, all_of_it.widths) == ([8, 16], [4, 8])
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_rows_of_like_length_share_batches(seed):
     """Each row once, in a bucket that holds it; one batch not full."""
@@ -176,6 +185,20 @@ def test_one_program_for_each_length_and_none_later(make_vlm, bucketed):
         return
     # TensorFlow makes one for all lengths, and traces it up to twice.
     assert counts[0] == counts[1] <= 2
+
+
+def test_shapes_are_told_before_training(bucketed):
+    """TensorFlow learns from two batches which axes may change."""
+    batches = bucketed()
+    with batches.in_fit() as callback:
+        told = batches[0], batches[1]
+        callback.on_train_begin()
+        assert batches[0][2]["weight"].all()
+    for (_, y, extra), bucket in zip(told, (0, 2)):
+        assert not extra["weight"].any()
+        assert y.shape[1] == batches.buckets.lengths[bucket]
+        width = extra["response_positions"].shape[1]
+        assert width == batches.buckets.widths[bucket]
 
 
 def test_a_length_that_the_first_epoch_lacks(vlm, bucketed):

@@ -373,11 +373,9 @@ class TargetBatches(keras.utils.PyDataset):
             self.batch_size,
         )
         self._own_buckets = buckets.of(num_tokens, num_response)
-        # One more for replacements that are longer than any original, which
-        # are rare: no program is made for it before there is one.
         first_response = self.response_mask.argmax(axis=-1).min()
         most = self.text_length - int(first_response)
-        return buckets.with_bucket(self.text_length, most)
+        return buckets.with_room(most)
 
     def _in_order(self, indices, view, packed, batch_size):
         """Packed responses to the examples at `indices`, seen in a view."""
@@ -387,7 +385,10 @@ class TargetBatches(keras.utils.PyDataset):
 
         buckets, length = self.buckets, packed[0].shape[1] - 1
         if length > self.text_length:  # the view's prompts are longer
-            buckets = buckets.with_bucket(length, buckets.widths[-1])
+            buckets = LengthBuckets(
+                [*buckets.lengths, length],
+                [*buckets.widths, buckets.widths[-1]],
+            )
         batch_size = batch_size or self.batch_size
         return InOrder(self.task, images, packed, buckets, batch_size)
 

@@ -9,6 +9,8 @@ MAX_BUCKETS = 4
 # tokens, and if an epoch has this many batches of each length.
 MIN_SAVED = 0.05
 MIN_BATCHES = 8
+# Responses that a model writes may be so much longer than all originals.
+ROOM = 1.5
 
 
 class LengthBuckets:
@@ -55,11 +57,24 @@ class LengthBuckets:
     def __len__(self):
         return len(self.lengths)
 
-    def with_bucket(self, length, width):
-        """These and one more, a `LengthBuckets`, unless the last one is it."""
-        if (length, width) == (self.lengths[-1], self.widths[-1]):
-            return self
-        return LengthBuckets([*self.lengths, length], [*self.widths, width])
+    def with_room(self, most):
+        """These, with room for responses that a model may write.
+
+        The longest bucket gets some; what is longer still is rare, and has a
+        bucket of its own, for which no program is made before it is needed.
+
+        Args:
+            most: int. The most response tokens that any row can have.
+
+        Returns:
+            A `LengthBuckets`.
+        """
+        *widths, longest = self.widths
+        widths.append(min(most, int(ROOM * longest)))
+        if widths[-1] == most:
+            return LengthBuckets(self.lengths, widths)
+        lengths = [*self.lengths, self.lengths[-1]]
+        return LengthBuckets(lengths, [*widths, most])
 
     def of(self, num_tokens, num_response):
         """The first bucket that holds each row, int `(N,)`.
