@@ -142,7 +142,7 @@ def test_a_dtype_or_shape_makes_another_image():
     """The same bytes may be other pixels."""
     tall, wide = np.zeros((2, 4, 3), "uint8"), np.zeros((4, 2, 3), "uint8")
     images = [tall, wide, tall.view("int8"), tall]
-    digests = [image_embeddings.image_digest(image) for image in images]
+    digests = [image_embeddings.digest([image]) for image in images]
     assert digests[0] == digests[3] and len(set(digests)) == 3
 
 

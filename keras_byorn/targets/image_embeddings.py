@@ -12,9 +12,10 @@ import warnings
 import keras
 import numpy as np
 
+from keras_byorn.data.digests import digest
 from keras_byorn.data.files import replacing
 from keras_byorn.vlm.task import images_of
-from keras_byorn.vlm.vision import Embedded, bytes_of, digest_of
+from keras_byorn.vlm.vision import Embedded
 
 # Embeddings that are held in memory at once; more of them go to a file.
 MAX_BYTES = 2**31
@@ -126,12 +127,6 @@ class _Stored(typing.NamedTuple):
     path: typing.Any = None
 
 
-def image_digest(image):
-    """A string, the same for images of the same pixels and dtype."""
-    head = f"{image.dtype.str} {image.shape} ".encode()
-    return digest_of(head + bytes_of(image).tobytes())
-
-
 def _encoded(examples, known, digests, encode, batch_size):
     """Encodes images that are not known, each once, in full batches.
 
@@ -148,11 +143,11 @@ def _encoded(examples, known, digests, encode, batch_size):
     seen, waiting = set(known), {}
     for example in examples:
         own = [np.asarray(image) for image in images_of(example["images"])]
-        digests.append([image_digest(image) for image in own])
-        for digest, image in zip(digests[-1], own):
-            if digest not in seen:
-                seen.add(digest)
-                waiting[digest] = image
+        digests.append([digest([image]) for image in own])
+        for name, image in zip(digests[-1], own):
+            if name not in seen:
+                seen.add(name)
+                waiting[name] = image
             if len(waiting) == batch_size:
                 yield list(waiting), encode(list(waiting.values()))
                 waiting = {}
@@ -170,14 +165,14 @@ def _still_needed(known, digests, batch_size):
     needed = sorted(needed, key=known.rows.get)
     for start in range(0, len(needed), batch_size):
         chunk = needed[start : start + batch_size]
-        yield chunk, known.array[[known.rows[digest] for digest in chunk]]
+        yield chunk, known.array[[known.rows[name] for name in chunk]]
 
 
 def _row_numbers(digests, stored, most):
     """Where each example's images are, `(N, M)`; -1 where there is none."""
     rows = np.full((len(digests), most), -1, "int64")
     for example, own in enumerate(digests):
-        rows[example, : len(own)] = [stored.rows[digest] for digest in own]
+        rows[example, : len(own)] = [stored.rows[name] for name in own]
     return rows
 
 
@@ -214,7 +209,7 @@ def _write_rows(chunks, file):
     """
     rows, checksum = {}, hashlib.blake2b(digest_size=16)
     for digests, values in chunks:
-        data = bytes_of(values)
+        data = np.ascontiguousarray(values).reshape(-1).view("uint8")
         file.write(data)
         checksum.update(data)
         rows.update(zip(digests, itertools.count(len(rows))))
@@ -249,13 +244,13 @@ def _read(path):
 def _mapped(index, path):
     shape, dtype = tuple(index["shape"]), np.dtype(index["dtype"])
     array = np.memmap(path, dtype, mode="r", shape=shape)
-    rows = {digest: row for row, digest in enumerate(index["images"])}
+    rows = {name: row for row, name in enumerate(index["images"])}
     return _Stored(index["key"], rows, array, path)
 
 
 def _sealed(index, checksum):
     """The checksum of the rows and of what is said of them."""
-    return digest_of((json.dumps(index) + checksum).encode())
+    return digest([json.dumps(index), checksum])
 
 
 def _checksum(path):

@@ -8,8 +8,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_byorn.data.digests import digest
 from keras_byorn.vlm.families import family_of, find_family
-from keras_byorn.vlm.vision import IMAGE_EMBEDDINGS, config_text, digest_of
+from keras_byorn.vlm.vision import IMAGE_EMBEDDINGS, config_text
 
 
 class VisionLanguageTask:
@@ -206,7 +207,7 @@ class VisionLanguageTask:
     def vision_digest(self, vision):
         """string. Another one where an image would be seen otherwise."""
         converter = config_text(self.preprocessor.image_converter)
-        return f"{vision.digest()}-{digest_of(converter.encode())}"
+        return f"{vision.digest()}-{digest([converter])}"
 
     def encode_images(self, vision, images):
         """What the vision tower makes of images, each for itself.

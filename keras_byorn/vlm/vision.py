@@ -7,7 +7,7 @@ them.
 
 import contextlib
 import dataclasses
-import hashlib
+import itertools
 import json
 import typing
 
@@ -17,6 +17,7 @@ import ml_dtypes
 import numpy as np
 from keras import ops
 
+from keras_byorn.data.digests import digest
 from keras_byorn.vlm.adapters import lora_layers
 
 # The key of a batch that stands in the place of the images.
@@ -93,12 +94,12 @@ class Vision:
 
     def digest(self):
         """string. Another one where weights or architecture are others."""
-        digest = hashlib.blake2b(digest_size=16)
-        digest.update(keras_hub.__version__.encode())
-        digest.update(config_text(self.layer).encode())
-        for variable in self.layer.weights:
-            digest.update(bytes_of(ops.convert_to_numpy(variable)))
-        return digest.hexdigest()
+        return digest(
+            itertools.chain(
+                [keras_hub.__version__, config_text(self.layer)],
+                map(ops.convert_to_numpy, self.layer.weights),
+            )
+        )
 
     def encode(self, inputs):
         """Embeddings of images, compiled, out of training.
@@ -179,16 +180,6 @@ def config_text(layer):
     """The configuration of a layer, the same for every instance of it."""
     config = keras.saving.serialize_keras_object(layer)
     return json.dumps(_nameless(config), sort_keys=True, default=repr)
-
-
-def digest_of(data):
-    """A short string that is another one for other bytes."""
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
-
-
-def bytes_of(array):
-    """The bytes of an array, to hash or to write."""
-    return np.ascontiguousarray(array).reshape(-1).view("uint8")
 
 
 def _nameless(config):
