@@ -217,6 +217,6 @@ def test_a_masked_suspect_is_judged_by_its_masked_tokens(
             values[row, mask[row]] = [0, 0, -9, -3, -6, 0, 0]
         return types.SimpleNamespace(log_likelihoods=values)
 
-    second._model = types.SimpleNamespace(evidence=evidence)
+    second.model = types.SimpleNamespace(evidence=evidence)
     found = SecondLook._plausibility(second, np.array([0, 1]))
     np.testing.assert_allclose(found, [-6.0, -18 / 7], rtol=1e-6)

@@ -198,14 +198,14 @@ class TokenScoring(keras.Model):
     Args:
         model: the Keras model that the function calls.
         look: callable from inputs, targets, response mask, `positions` and
-            `max_positions`, as of `response_evidence`, to a `TokenEvidence`.
+            `largest`, as of `response_evidence`, to a `TokenEvidence`.
     """
 
     def __init__(self, model, look):
         super().__init__(name="token_scoring")
         self.model = model  # tracked, so that its weights are not constants
         self._look = look
-        self._max_positions = None
+        self._largest = (0, 0)
         self.built = True
 
     def call(self, batch):
@@ -214,27 +214,34 @@ class TokenScoring(keras.Model):
             batch["y"],
             batch["response_mask"],
             positions=batch.get("response_positions"),
-            max_positions=self._max_positions,
+            largest=self._largest,
         )
         return found._asdict()
 
     def evidence(self, batches, verbose="auto"):
         """See `FrozenReference.evidence`."""
         by_length = getattr(batches, "by_length", None)
+        if hasattr(batches, "originals"):
+            raise ValueError(
+                "`batches` must hold each example once and in order: pass "
+                "`batches.originals()`. Received: a "
+                f"{type(batches).__name__}"
+            )
         if by_length is None:
             found = self.predict(_Flat(batches), verbose=verbose)
             return TokenEvidence(**found)
         batches = by_length()
-        self._expect(batches.max_positions)
+        self._expect(batches.largest)
         found = self.predict(_Flat(batches), verbose=verbose)
         return TokenEvidence(
             **{key: batches.restored(values) for key, values in found.items()}
         )
 
-    def _expect(self, max_positions):
-        """A program that was made for fewer may need too much memory."""
-        if max_positions > (self._max_positions or 0):
-            self._max_positions = max_positions
+    def _expect(self, largest):
+        """A program that was made for less may need too much memory."""
+        largest = tuple(map(max, self._largest, largest))
+        if largest != self._largest:
+            self._largest = largest
             self.predict_function = None
 
 

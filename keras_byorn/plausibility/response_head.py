@@ -19,7 +19,7 @@ def response_evidence(
     y,
     response_mask,
     positions=None,
-    max_positions=None,
+    largest=None,
     training=False,
 ):
     """What a model says of the response tokens, without logits of the rest.
@@ -41,9 +41,9 @@ def response_evidence(
         positions: optional int tensor, `(B, R)`: where `response_mask` is set,
             from left to right, and then whatever fills the row. Without it all
             positions are projected.
-        max_positions: optional int, the largest R. Needed for blocks only
-            where R is not known when a program is made, as in a TensorFlow
-            graph for batches of several lengths.
+        largest: optional pair of ints, the most rows B and positions R of a
+            batch. Blocks follow from it where a program is made before B and R
+            are known, as in a TensorFlow graph.
         training: bool.
 
     Returns:
@@ -53,7 +53,7 @@ def response_evidence(
     if positions is not None:
         hidden = gather(hidden, positions)
         y = gather(y, positions)
-    num_blocks = _num_blocks(y, max_positions, vocabulary_size)
+    num_blocks = _num_blocks(y.shape, largest, vocabulary_size)
     found = _project_in_blocks(hidden, y, project, num_blocks)
     if positions is not None:
         found = [spread(values, response_mask) for values in found]
@@ -107,12 +107,10 @@ def _project_in_blocks(hidden, y, project, num_blocks):
     return [ops.reshape(ops.concatenate(parts), shape) for parts in zip(*found)]
 
 
-def _num_blocks(y, max_positions, vocabulary_size):
+def _num_blocks(shape, largest, vocabulary_size):
     """int. Blocks of which none has more than `MAX_LOGITS` logits."""
-    batch, length = y.shape
-    if length is None:
-        length = max_positions
-    if batch is None or length is None:
+    known = [size or most for size, most in zip(shape, largest or (None, None))]
+    if None in known:
         return 1
-    count = batch * length
-    return min(count, 1 + (count * vocabulary_size - 1) // MAX_LOGITS)
+    rows = max(1, MAX_LOGITS // max(1, vocabulary_size))
+    return -(-known[0] * known[1] // rows)

@@ -40,7 +40,8 @@ class TargetBatches(keras.utils.PyDataset):
         vlm: the KerasHub task that will be tuned.
         batch_size: int. Defaults to 16.
         seed: int. Seed of the order. Defaults to 0.
-        shuffle: bool. Whether to mix the order. Defaults to `True`.
+        shuffle: bool. Whether to mix the order. Without it rows of like length
+            come in the examples' order, short ones first. Defaults to `True`.
         store: a `TargetStore` to go on with. By default all targets are the
             original responses.
         image_cache: `"auto"`, a folder or `None`. Where `fit` keeps what a
@@ -162,7 +163,9 @@ class TargetBatches(keras.utils.PyDataset):
         that an epoch can have, and each epoch ends where its batches end.
         """
         if self._tells_most:
-            return self._batches_for(self.store.max_training_rows)
+            most = self._batches_for(self.store.max_training_rows)
+            # From two of them Keras learns the shapes.
+            return max(most, 2) if len(self.buckets) > 1 else most
         return len(self)
 
     @contextlib.contextmanager
@@ -278,9 +281,9 @@ class TargetBatches(keras.utils.PyDataset):
         return self.task.tokenize_prompts(seen)
 
     @property
-    def max_positions(self):
-        """int. The most response tokens in a row, the end included."""
-        return self.buckets.widths[-1]
+    def largest(self):
+        """pair of ints. The most rows and response tokens of a batch."""
+        return self.batch_size, self.buckets.widths[-1]
 
     @property
     def response_mask(self):

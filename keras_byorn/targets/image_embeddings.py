@@ -19,7 +19,7 @@ from keras_byorn.vlm.vision import Embedded
 
 # Embeddings that are held in memory at once; more of them go to a file.
 MAX_BYTES = 2**31
-FORMAT = 1
+FORMAT = 2
 
 
 class ImageEmbeddings:
@@ -80,7 +80,7 @@ class ImageEmbeddings:
             most = len(examples) * task.num_images[1]
             in_file = self._folder or first[1][:1].nbytes * most > MAX_BYTES
             # Lazily: which known rows are needed is known in the end.
-            kept = _still_needed(known, digests, batch_size)
+            kept = _kept(known, digests, batch_size, self._folder is not None)
             chunks = itertools.chain([first], new, kept)
             known = self._write(chunks, key, in_file)
         self._stored = known
@@ -157,11 +157,13 @@ def _encoded(examples, known, digests, encode, batch_size):
         yield list(waiting), encode(images)[: len(waiting)]
 
 
-def _still_needed(known, digests, batch_size):
-    """The rows of before that the examples still have, in chunks."""
+def _kept(known, digests, batch_size, everything):
+    """Rows of before, in chunks: those that the examples have, or all."""
     if known is None:
         return
-    needed = set(itertools.chain.from_iterable(digests)) & set(known.rows)
+    needed = set(known.rows)
+    if not everything:  # as in a folder that serves other runs too
+        needed &= set(itertools.chain.from_iterable(digests))
     needed = sorted(needed, key=known.rows.get)
     for start in range(0, len(needed), batch_size):
         chunk = needed[start : start + batch_size]

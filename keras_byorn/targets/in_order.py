@@ -40,10 +40,17 @@ class InOrder(keras.utils.PyDataset):
         """bool array `(N, T)`."""
         return self._packed[1][:, 1:].astype("bool")
 
+    @property
+    def largest(self):
+        """pair of ints. The most rows and response tokens of a batch.
+
+        The same for any part of a data set, lest another program be made.
+        """
+        return self.batch_size, self._buckets.widths[-1]
+
     def by_length(self):
         """The same, but each batch no longer than it must be."""
-        # The same for any part of a data set, lest another program be made.
-        return _ByLength(self, self._own_buckets, self._buckets.widths[-1])
+        return _ByLength(self, self._own_buckets)
 
     def __len__(self):
         return -(-len(self._packed[0]) // self.batch_size)
@@ -86,9 +93,9 @@ class _ByLength(keras.utils.PyDataset):
     over it has one shape.
     """
 
-    def __init__(self, whole, buckets, max_positions):
+    def __init__(self, whole, buckets):
         super().__init__()
-        self.max_positions = max_positions
+        self.largest = whole.largest
         self._whole = whole
         self._mask = whole.response_mask
         batches = batches_of(buckets, whole.batch_size)

@@ -182,7 +182,7 @@ class BYORnCallback(keras.callbacks.Callback):
         batch_size = self.batch_size or batches.batch_size
         if not batches.store.is_scored:
             self._score(batches, batch_size)
-        if self._second_look is None or self._second_look.batches != batches:
+        if not self._looks_at(self.model, batches):
             self._num_epochs = 0
             self._regenerator = self._regenerator_for(batches)
             self._second_look = SecondLook(
@@ -311,15 +311,24 @@ class BYORnCallback(keras.callbacks.Callback):
             batch_size,
         )()
 
+    def _looks_at(self, model, batches):
+        """bool. Whether this model was in training on these batches before."""
+        look = self._second_look
+        return look and look.model is model and look.batches is batches
+
     def _generating_batch_size(self, batches):
-        return self.batch_size or 4 * batches.batch_size
+        if self.batch_size:
+            return self.batch_size
+        size = 4 * batches.batch_size
+        # See `packing.positions`.
+        return size + (size == batches.task.max_placeholders)
 
     def _regenerator_for(self, batches):
         """That of the last data set, if it fits: it is compiled already."""
         batch_size = self._generating_batch_size(batches)
         last = self._regenerator
         if last is not None and last.suits(batches, batch_size):
-            last.batches = batches
+            last.begin_anew(batches)
             return last
         return Regenerator(batches, self.sampler, batch_size, self.seed)
 

@@ -1,6 +1,7 @@
 """A frozen and a trainable vision-language model in one Keras model."""
 
 import contextlib
+import gc
 import inspect
 
 import keras
@@ -99,9 +100,10 @@ class BYORnModel(TrainStep, keras.Model):
         self.threshold = threshold
         self._seam = seam
         self._batches = None
-        self._max_positions = 0
+        self._largest = {"train": (0, 0), "test": (0, 0)}
         self._has_metrics = False
         self.diary = None
+        self._diary_of = None
         # A function compiled before `enable_lora` knows no adapters.
         vlm.generate_function = None
         self.built = True
@@ -145,7 +147,7 @@ class BYORnModel(TrainStep, keras.Model):
                 y,
                 response_mask,
                 positions=positions,
-                max_positions=self._max_positions,
+                largest=self._largest["train" if training else "test"],
                 training=training,
             ).log_likelihoods
         losses = example_losses(found, response_mask)
@@ -272,13 +274,13 @@ class BYORnModel(TrainStep, keras.Model):
     def fit(self, *args, **kwargs):
         """Trains. See `keras.Model.fit`.
 
-        `TargetBatches` bring their own order, so `shuffle` is off for them.
-        Where nothing of the vision tower is trained, it runs once for each of
+        `TargetBatches` bring their own order, so `shuffle` is off for them. As
+        `validation_data` they are judged by their original responses. Where nothing of the vision tower is trained, it runs once for each of
         their images, see `image_cache` there.
         """
         signature = inspect.signature(keras.Model.fit)
         call = signature.bind(self, *args, **kwargs).arguments
-        last, batches = self._batches, call.get("x")
+        batches = call.get("x")
         self._batches = batches if isinstance(batches, TargetBatches) else None
         if self._batches is not None:
             if self._batches.task.task is not self.vlm:
@@ -296,8 +298,11 @@ class BYORnModel(TrainStep, keras.Model):
                     f"Received: steps_per_epoch={call['steps_per_epoch']}"
                 )
             call["shuffle"] = False
-            self._expect(self._batches)
-            self._open_diary(anew=self._batches is not last)
+            self._expect("train", self._batches)
+            self._open_diary()
+        if isinstance(call.get("validation_data"), TargetBatches):
+            # Of one shape: Keras keeps the iterator of the first epoch.
+            call["validation_data"] = call["validation_data"].originals()
         del call["self"]
         callbacks = _listed(call.get("callbacks"))
         self._refuse_backup(callbacks)
@@ -332,25 +337,27 @@ class BYORnModel(TrainStep, keras.Model):
             vision = None
         return self._batches.images_encoded(vision, verbose != 0)
 
-    def _open_diary(self, anew):
+    def _open_diary(self):
         """A diary of the examples in training, kept while they are the same."""
         num_examples = len(self._batches.examples)
         if self.diary is None or self.diary.num_examples != num_examples:
             self.diary = TrainingDiary(num_examples)
             self.train_function = None  # was compiled without it
-        elif anew:
+        elif self._diary_of is not self._batches:
             self.diary.clear()
+        self._diary_of = self._batches
 
-    def _expect(self, batches):
-        """A step that was made for fewer positions may need too much memory."""
-        if batches.max_positions > self._max_positions:
-            self._max_positions = batches.max_positions
-            self.train_function = self.test_function = None
+    def _expect(self, step, batches):
+        """A step that was made for less may need too much memory."""
+        largest = tuple(map(max, self._largest[step], batches.largest))
+        if largest != self._largest[step]:
+            self._largest[step] = largest
+            setattr(self, f"{step}_function", None)
 
     def evaluate(self, x=None, *args, **kwargs):
         """The loss on data. See `keras.Model.evaluate`."""
-        if isinstance(x, TargetBatches):
-            self._expect(x)
+        if hasattr(x, "largest"):
+            self._expect("test", x)
         return super().evaluate(x, *args, **kwargs)
 
     def _release_copy(self):
@@ -368,6 +375,7 @@ class BYORnModel(TrainStep, keras.Model):
             del self._compiled_trainable_state
         # These were compiled with its weights.
         self.train_function = self.test_function = self.predict_function = None
+        gc.collect()  # Keras models are cycles, and memory is wanted now
 
     def _refuse_backup(self, callbacks):
         backup = keras.callbacks.BackupAndRestore

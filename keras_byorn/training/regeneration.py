@@ -3,6 +3,7 @@
 import keras
 import keras_hub
 import numpy as np
+from keras import ops
 
 from keras_byorn.vlm.generation import generate_group, prompt_groups, sized
 from keras_byorn.vlm.task import sampler_of
@@ -34,6 +35,17 @@ class Regenerator:
         self.sampler = sampler
         self.batch_size = batch_size
         self._generate_function = None
+        # Of samplers that draw: where they began.
+        generator = getattr(sampler, "seed_generator", None)
+        self._random_state = generator and generator.state
+        if generator:
+            self._first_state = ops.convert_to_numpy(generator.state)
+
+    def begin_anew(self, batches):
+        """Writes for other batches, with the draws of a new regenerator."""
+        self.batches = batches
+        if self._random_state is not None:
+            self._random_state.assign(self._first_state)
 
     def suits(self, batches, batch_size):
         """bool. Whether other batches need no other program than its own."""

@@ -60,7 +60,7 @@ class SecondLook:
     """
 
     def __init__(self, model, batches, batch_size, verbose):
-        self._model = model
+        self.model = model
         self.batches = batches
         self._batch_size = batch_size
         self._verbose = verbose
@@ -92,7 +92,7 @@ class SecondLook:
         if self._verbose:
             print(f"Looking again at {len(indices)} suspects")
         originals = self.batches.originals(self._batch_size, indices=indices)
-        found = self._model.evidence(originals, self._verbose)
+        found = self.model.evidence(originals, self._verbose)
         mask = originals.response_mask
         out = self.batches.out_of_loss(indices)
         mask = np.where(out.any(axis=-1, keepdims=True), out, mask)

@@ -96,7 +96,11 @@ class Vision:
         """string. Another one where weights or architecture are others."""
         return digest(
             itertools.chain(
-                [keras_hub.__version__, config_text(self.layer)],
+                [
+                    f"{keras.config.backend()} {keras.__version__}",
+                    keras_hub.__version__,
+                    config_text(self.layer),
+                ],
                 map(ops.convert_to_numpy, self.layer.weights),
             )
         )
