@@ -239,3 +239,50 @@ def test_a_length_that_the_first_epoch_lacks(vlm, bucketed):
     assert first == [(16, widths[1])]
     assert set(second) >= {(8, widths[0]), (16, widths[2])}
     assert np.all(np.isfinite(history.history["loss"]))
+
+
+def test_a_single_batch_may_get_a_longer_response(
+    vlm, make_examples, make_batches
+):
+    """TensorFlow would have learned its width from what there was before."""
+    examples = make_examples(6, prompts=SHORT, responses=["red"] * 6)
+    batches = make_batches(vlm, examples, batch_size=8)
+    assert len(batches) == 1 and len(batches.buckets) > 1
+    batches.store.set_scores(-np.arange(6.0), [0, 0, 0, 0, 0, 1])
+    longer = np.resize(batches.response_ids[0], batches.buckets.widths[-1] - 1)
+
+    class Replace(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch:
+                batches.store.replace("scene-5", "long", longer)
+
+    model = BYORnModel(vlm)
+    model.compile(keras.optimizers.SGD(0.0))
+    history = model.fit(batches, epochs=2, callbacks=[Replace()], verbose=0)
+    assert np.all(np.isfinite(history.history["loss"]))
+    assert batches[0][2]["response_positions"].shape[1] == len(longer) + 1
+
+
+def test_validation_data_may_be_longer(vlm, make_examples, make_batches):
+    """Or be the batches in training, whose targets change."""
+    batches = make_batches(vlm, make_examples(8, responses=["red"] * 8))
+    words = "one two three four five six"
+    others = make_batches(vlm, make_examples(4, responses=[words] * 4))
+    assert others.largest > batches.largest
+    model = BYORnModel(vlm)
+    model.compile(keras.optimizers.SGD(0.0))
+    losses = []
+    for data in (others, batches):
+        history = model.fit(
+            batches, epochs=2, validation_data=data, verbose=0
+        ).history
+        expected = model.evaluate(data, verbose=0)
+        losses.append(expected)
+        np.testing.assert_allclose(history["val_loss"], expected, rtol=1e-5)
+    assert losses[0] != losses[1]
+
+
+def test_scores_are_of_examples_in_order(vlm, make_batches):
+    """Batches of training are mixed, and filled."""
+    with pytest.raises(ValueError, match="batches.originals"):
+        FrozenReference.of(vlm).log_likelihoods(make_batches(vlm), verbose=0)

@@ -132,6 +132,32 @@ def test_no_more_logits_at_once_than_allowed(vlm, make_batches, monkeypatch):
     assert all(np.prod(shape) <= 200 for shape in shapes)
 
 
+def test_the_bound_holds_in_a_compiled_step(
+    vlm, make_examples, make_batches, monkeypatch
+):
+    """Training and scoring, though TensorFlow traces them for any shape."""
+    monkeypatch.setattr(response_head, "MAX_LOGITS", 200)
+    counts = []
+    in_blocks = response_head._project_in_blocks
+
+    def project_in_blocks(hidden, y, project, num_blocks):
+        counts.append(num_blocks)
+        return in_blocks(hidden, y, project, num_blocks)
+
+    monkeypatch.setattr(response_head, "_project_in_blocks", project_in_blocks)
+    batches = make_batches(vlm, make_examples(8))
+    model = BYORnModel(vlm)
+    model.compile(keras.optimizers.SGD(0.0))
+    model.fit(batches, verbose=0)
+    model.evaluate(batches, verbose=0)
+    model.reference.evidence(batches.originals(), verbose=0)
+    vocabulary_size = vlm.backbone.vocabulary_size
+    rows, width = batches.largest
+    assert 3 <= len(counts) and all(
+        rows * width / count * vocabulary_size <= 200 for count in counts
+    )
+
+
 def test_metrics_get_all_logits_still(vlm, make_batches):
     """A user's metric sees `(B, T, V)`, and the loss is the same."""
     losses = []

@@ -274,9 +274,10 @@ class BYORnModel(TrainStep, keras.Model):
     def fit(self, *args, **kwargs):
         """Trains. See `keras.Model.fit`.
 
-        `TargetBatches` bring their own order, so `shuffle` is off for them. As
-        `validation_data` they are judged by their original responses. Where nothing of the vision tower is trained, it runs once for each of
-        their images, see `image_cache` there.
+        `TargetBatches` bring their own order, so `shuffle` is off for them.
+        Where nothing of the vision tower is trained, it runs once for each of
+        their images, see `image_cache` there. As `validation_data` they are
+        judged by their original responses.
         """
         signature = inspect.signature(keras.Model.fit)
         call = signature.bind(self, *args, **kwargs).arguments
