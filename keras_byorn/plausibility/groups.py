@@ -41,8 +41,8 @@ def group_examples(prompts, responses, lengths, min_group=MIN_GROUP):
     within one, responses of like length. Whatever is too small for a group
     stays with the rest. An attacker should have no group of his own:
 
-    - a prompt that holds all words of a commoner one, and some more, is that
-      prompt (a trigger word in it makes no group);
+    - a prompt that holds all words of another common one, and some more, is
+      that prompt (a trigger word in it makes no group);
     - where nearly all responses are the same, the prompt makes no group (nor
       does a fixed target);
     - a length of response is only a part of its group. Where no trusted
@@ -79,7 +79,9 @@ def _templates(prompts, responses, min_group):
     if len(common) < 2:  # one kind of prompt: all are one group
         return {}
     base, names = {}, {}
-    for prompt in common:  # the commonest first
+    # The shortest first, however common: with a trigger in half of them or
+    # more, what holds it may be the commonest.
+    for prompt in sorted(common, key=lambda prompt: len(prompt.split())):
         longer = [b for b in names if _holds(prompt, b)]
         base[prompt] = longer[0] if longer else prompt
         names.setdefault(base[prompt], Group(f"prompt {base[prompt]!r}"))

@@ -29,7 +29,12 @@ class Threshold:
             of the largest.
         cuts: dict from a group to its cut.
         reason: string. Why the cuts are where they are, for the audit.
+        rest_among_all: bool. Whether what belongs to no group is compared with
+            all examples, and not only with the rest, which may be an
+            attacker's alone.
     """
+
+    rest_among_all = False
 
     def __init__(self, softness=0.0, cut=None):
         if not softness >= 0:
@@ -90,7 +95,10 @@ class Threshold:
         wholes = np.array([whole_of(group) for group in groups], object)
         reasons, self.cuts = {}, {}
         for group, _ in collections.Counter(wholes).most_common():
-            scores = plausibility[wholes == group]
+            members = wholes == group
+            if group == ALL and self.rest_among_all:
+                members[:] = True
+            scores = plausibility[members]
             self.cuts[group], reasons[group] = self.find_cut(scores, seed)
         self.cut = next(iter(self.cuts.values()))
         self.reason = "; ".join(
