@@ -110,7 +110,7 @@ def _project_in_blocks(hidden, y, project, num_blocks):
 def _num_blocks(shape, largest, vocabulary_size):
     """int. Blocks of which none has more than `MAX_LOGITS` logits."""
     known = [size or most for size, most in zip(shape, largest or (None, None))]
-    if None in known:
+    if not all(known):  # a stream, in a TensorFlow graph
         return 1
     rows = max(1, MAX_LOGITS // max(1, vocabulary_size))
     return -(-known[0] * known[1] // rows)
