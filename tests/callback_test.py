@@ -1,5 +1,6 @@
 """The defence in action: who is trained on what, epoch by epoch."""
 
+import types
 import warnings
 
 import keras
@@ -323,6 +324,30 @@ def test_random_sampling_follows_its_seed(
         write = Regenerator(batches, "random", batch_size=8, seed=seed)
         texts.append({i: t for i, (t, _) in write(np.arange(8), 0).items()})
     assert texts[0] == texts[1] != texts[2]
+
+
+def test_a_regenerator_that_is_used_again_draws_as_a_new_one(
+    make_vlm, make_examples, make_batches
+):
+    """A run does not depend on what the callback defended before."""
+    batches = make_batches(make_vlm(seed=2), make_examples(8))
+    to_the_last_token(batches.task)
+    write = Regenerator(batches, "random", batch_size=8, seed=0)
+    first = {i: t for i, (t, _) in write(np.arange(8), 0).items()}
+    other = {i: t for i, (t, _) in write(np.arange(8), 0).items()}
+    write.begin_anew(batches)
+    again = {i: t for i, (t, _) in write(np.arange(8), 0).items()}
+    assert again == first != other
+
+
+@pytest.mark.parametrize("placeholders, size", [(0, 16), (16, 17), (4, 16)])
+def test_no_default_batch_is_of_the_size_that_is_refused(placeholders, size):
+    """As many rows as image placeholders would fail after the first epoch."""
+    task = types.SimpleNamespace(max_placeholders=placeholders)
+    batches = types.SimpleNamespace(batch_size=4, task=task)
+    assert BYORnCallback()._generating_batch_size(batches) == size
+    own = BYORnCallback(batch_size=16)  # is refused where scoring begins
+    assert own._generating_batch_size(batches) == 16
 
 
 def test_what_never_ends_is_no_target(vlm, make_examples, make_batches):

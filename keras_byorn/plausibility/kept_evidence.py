@@ -60,7 +60,7 @@ class KeptEvidence:
         preprocessor = batches.task.preprocessor
         self._judge = digest(
             [
-                f"format {FORMAT}, {keras.config.backend()}",
+                f"format {FORMAT}",
                 f"keras {keras.__version__}, {keras_hub.__version__}",
                 reference_digest(reference),
                 _description(preprocessor),

@@ -97,7 +97,7 @@ class Vision:
         return digest(
             itertools.chain(
                 [
-                    f"{keras.config.backend()} {keras.__version__}",
+                    keras.__version__,
                     keras_hub.__version__,
                     config_text(self.layer),
                 ],
