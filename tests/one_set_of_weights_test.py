@@ -1,6 +1,5 @@
 """How many copies of the weights there are, and for how long."""
 
-import gc
 import weakref
 
 import keras
@@ -56,7 +55,6 @@ class Watch(keras.callbacks.Callback):
         self.alive = []
 
     def on_train_batch_end(self, batch, logs=None):
-        gc.collect()
         self.alive.append(
             sum(r() is not None for r in self._values + self._variables)
         )
