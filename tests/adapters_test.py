@@ -4,8 +4,11 @@ import keras
 import numpy as np
 import pytest
 
+from keras_byorn import BYORnModel
+from keras_byorn.plausibility.reference import TokenScoring
 from keras_byorn.vlm.adapters import (
     adapters_off,
+    adapters_zeroed,
     freeze_beside_lora,
     lora_layers,
     trainable_beside_lora,
@@ -15,6 +18,15 @@ from keras_byorn.vlm.adapters import (
 def logits(vlm, batches):
     x, _, _ = batches[0]
     return keras.ops.convert_to_numpy(vlm(x, training=False))
+
+
+def predicted(vlm, x):
+    """Compiled, of what the preprocessor has seen to already."""
+    return keras.Model.predict(vlm, x, verbose=0)
+
+
+def in_numpy(variables):
+    return [np.array(keras.ops.convert_to_numpy(v.value)) for v in variables]
 
 
 def scramble(variables, seed=0):
@@ -63,6 +75,55 @@ def test_adapters_come_back(make_vlm, make_batches):
     with pytest.raises(RuntimeError), adapters_off(vlm):
         raise RuntimeError
     np.testing.assert_array_equal(logits(vlm, batches), before)
+
+
+def test_zeroed_is_the_untouched_model_in_the_same_program(
+    make_vlm, make_batches
+):
+    """`adapters_off` would not reach what is compiled already."""
+    untouched, vlm = make_vlm(), make_vlm(lora_rank=4)
+    scramble(adapter_variables(vlm))
+    (x, _, _), values = make_batches(vlm)[0], in_numpy(adapter_variables(vlm))
+    expected = predicted(untouched, x)
+    tuned = predicted(vlm, x)
+    assert np.abs(tuned - expected).max() > 0.1
+    compiled = vlm.predict_function
+    with pytest.raises(RuntimeError), adapters_zeroed(vlm):
+        found = predicted(vlm, x)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+        raise RuntimeError
+    assert vlm.predict_function is compiled
+    for before, after in zip(values, in_numpy(adapter_variables(vlm))):
+        np.testing.assert_array_equal(before, after)
+    np.testing.assert_array_equal(predicted(vlm, x), tuned)
+
+
+def test_reference_and_student_score_by_one_program(
+    make_vlm, make_batches, monkeypatch
+):
+    """One trace for each length of text, though one sees no adapters."""
+    vlm = make_vlm(lora_rank=4)
+    scramble(adapter_variables(vlm))
+    batches = make_batches(vlm)
+    model = BYORnModel(vlm)
+    traces = []
+    call = TokenScoring.call
+
+    def traced(scoring, batch):
+        traces.append(batch)
+        return call(scoring, batch)
+
+    monkeypatch.setattr(TokenScoring, "call", traced)
+    first = model.reference.evidence(batches.originals(), verbose=0)
+    num_traces = len(traces)
+    student = model.evidence(batches.originals(), verbose=0)
+    second = model.reference.evidence(batches.originals(), verbose=0)
+    if keras.config.backend() != "torch":  # which runs the code every time
+        assert len(traces) == num_traces
+    difference = first.log_likelihoods - student.log_likelihoods
+    assert np.abs(difference).max() > 0.1
+    for one, other in zip(first, second):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_biases_are_frozen_and_adapters_are_not(make_vlm):

@@ -11,12 +11,14 @@ from keras_byorn.plausibility.log_likelihoods import TokenEvidence
 from keras_byorn.plausibility.response_head import response_evidence
 from keras_byorn.vlm.adapters import (
     adapters_off,
+    adapters_zeroed,
     freeze_beside_lora,
     lora_candidates,
     lora_layers,
     trainable_beside_lora,
 )
 from keras_byorn.vlm.families import family_of, find_family
+from keras_byorn.vlm.task import call_preprocessor_built
 
 
 class FrozenReference(keras.Model):
@@ -181,42 +183,46 @@ class FrozenReference(keras.Model):
 
     def evidence(self, batches, verbose="auto"):
         """The same with all that a pass says: a `TokenEvidence` of arrays."""
-        self.judge()
+        off = adapters_zeroed if self.adapters_off else contextlib.nullcontext
+        with off(self.judge()):
+            return self.evidence_as_it_is(batches, verbose)
+
+    def evidence_as_it_is(self, batches, verbose="auto"):
+        """The same of the task with its adapters, by the same programs."""
+        task = self.judge()
         if "_score" not in self.__dict__:
-            # A function, and not by `self._score =`: Keras would take a model
-            # for a part of this one, and save and load it within itself.
-            self.__dict__["_score"] = TokenScoring(self, self.look).evidence
-        return self.__dict__["_score"](batches, verbose)
+            # Not by `self._score =`: Keras would take a model for a part of
+            # this one, and save and load it within itself.
+            self.__dict__["_score"] = TokenScoring(task)
+        return self.__dict__["_score"].evidence(batches, verbose)
 
 
 class TokenScoring(keras.Model):
-    """A function of `(x, y, response_mask)`, run over whole data sets.
+    """What a task says of response tokens, run over whole data sets.
 
     It is compiled once for each length of text, and used again for further
     data of the same shapes.
 
     Args:
-        model: the Keras model that the function calls.
-        look: callable from inputs, targets, response mask, `positions` and
-            `largest`, as of `response_evidence`, to a `TokenEvidence`.
+        task: a KerasHub task, or any model with the inputs of one.
     """
 
-    def __init__(self, model, look):
+    def __init__(self, task):
         super().__init__(name="token_scoring")
-        self.model = model  # tracked, so that its weights are not constants
-        self._look = look
+        call_preprocessor_built(task)
+        self.task = task  # tracked, so that its weights are not constants
         self._largest = (0, 0)
         self.built = True
 
     def call(self, batch):
-        found = self._look(
+        return response_evidence(
+            self.task,
             batch["x"],
             batch["y"],
             batch["response_mask"],
             positions=batch.get("response_positions"),
             largest=self._largest,
-        )
-        return found._asdict()
+        )._asdict()
 
     def evidence(self, batches, verbose="auto"):
         """See `FrozenReference.evidence`."""

@@ -18,7 +18,11 @@ from keras_byorn.training.objective import example_losses, weighted_mean
 from keras_byorn.training.streams import StreamSample
 from keras_byorn.training.teacher import separate_averages
 from keras_byorn.vlm.generation import prompt_groups
-from keras_byorn.vlm.task import VisionLanguageTask, logits_of
+from keras_byorn.vlm.task import (
+    VisionLanguageTask,
+    call_preprocessor_built,
+    logits_of,
+)
 
 if keras.config.backend() == "jax":
     from keras_byorn.training.train_step_jax import TrainStep
@@ -90,6 +94,7 @@ class BYORnModel(TrainStep, keras.Model):
     ):
         super().__init__(**kwargs)
         seam = VisionLanguageTask(vlm)
+        call_preprocessor_built(vlm)
         # Before the reference, which may share its weights: what comes first
         # has them in a saved file.
         self.vlm = vlm
@@ -176,11 +181,13 @@ class BYORnModel(TrainStep, keras.Model):
         Returns:
             A `TokenEvidence` of arrays, `(N, T)`.
         """
+        if self.reference.task is self.vlm:  # its adapters stand aside
+            return self.reference.evidence_as_it_is(batches, verbose)
         if "_score" not in self.__dict__:
-            # A function, and not by `self._score =`: Keras would take a model
-            # for a part of this one, and save and load it within itself.
-            self.__dict__["_score"] = TokenScoring(self, self.look).evidence
-        return self.__dict__["_score"](batches, verbose)
+            # Not by `self._score =`: Keras would take a model for a part of
+            # this one, and save and load it within itself.
+            self.__dict__["_score"] = TokenScoring(self.vlm)
+        return self.__dict__["_score"].evidence(batches, verbose)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Metrics get the weight of each token, `(B, T)`, 0 off responses."""

@@ -100,3 +100,29 @@ def adapters_off(model):
     finally:
         for layer in layers:
             layer.lora_enabled = True
+
+
+@contextlib.contextmanager
+def adapters_zeroed(model):
+    """Within this block the adapters add nothing.
+
+    What is compiled stays as it is, so that a program of the tuned model
+    computes what the pretrained one says.
+
+    Args:
+        model: a Keras model, such as a KerasHub task.
+
+    Example:
+
+    >>> with adapters_zeroed(vlm):
+    ...     logits = vlm.predict(inputs)  # those of the pretrained model
+    """
+    variables = adapter_variables(model)
+    values = [keras.ops.copy(variable.value) for variable in variables]
+    for variable in variables:
+        variable.assign(keras.ops.zeros(variable.shape, variable.dtype))
+    try:
+        yield
+    finally:
+        for variable, value in zip(variables, values):
+            variable.assign(value)

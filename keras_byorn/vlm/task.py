@@ -388,6 +388,22 @@ def decode(task, inputs, training=False):
     )
 
 
+def call_preprocessor_built(task):
+    """Says of layers without weights that they are built.
+
+    On JAX, Keras runs a model once without compiling it whenever one of its
+    layers is not, which compiles each operation for itself; and the layers of
+    a preprocessor never are.
+
+    Args:
+        task: a KerasHub task, or any Keras model.
+    """
+    preprocessor = getattr(task, "preprocessor", None)
+    for layer in preprocessor._flatten_layers() if preprocessor else ():
+        if not layer.built and not layer.weights:
+            layer.built = True
+
+
 def images_of(images):
     """The images of one example in a list, however the example holds them."""
     if images is None:
