@@ -340,6 +340,64 @@ def test_a_regenerator_that_is_used_again_draws_as_a_new_one(
     assert again == first != other
 
 
+def limited(task, most, error):
+    """Has a task fail on batches of more than `most`; returns the sizes."""
+    generate_ids, sizes = task.generate_ids, []
+
+    def generate(images, prompt_ids, length):
+        sizes.append(len(prompt_ids))
+        if len(prompt_ids) > most:
+            raise error
+        return generate_ids(images, prompt_ids, length)
+
+    task.generate_ids = generate
+    return sizes
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes"),
+        RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: 8 bytes"),
+    ],
+)
+def test_where_memory_is_short_batches_are_halved(
+    wordy_vlm, make_examples, make_batches, error
+):
+    """A fine-tune is not lost for it, and no response."""
+    batches = make_batches(wordy_vlm, make_examples(8))
+    to_the_last_token(batches.task)
+    expected = Regenerator(batches, "greedy", batch_size=2, seed=0)(
+        np.arange(8), verbose=0
+    )
+    sizes = limited(batches.task, 2, error)
+    write = Regenerator(batches, "greedy", batch_size=8, seed=0)
+    with pytest.warns(UserWarning, match="no memory to generate 8 .* with 4"):
+        written = write(np.arange(8), verbose=0)
+    assert sizes == [8, 2, 2, 2, 2] or sizes == [8, 4, 2, 2, 2, 2]
+    assert sorted(written) == list(range(8))
+    for index, (text, ids) in expected.items():
+        assert written[index][0] == text
+        np.testing.assert_array_equal(written[index][1], ids)
+    assert write.suits(batches, 8)  # was asked for so many, and tried
+
+
+def test_other_errors_are_not_taken_for_lack_of_memory(
+    wordy_vlm, make_examples, make_batches
+):
+    """Nor is it hidden that a single response does not fit."""
+    batches = make_batches(wordy_vlm, make_examples(2))
+    limited(batches.task, 0, ValueError("something else"))
+    with pytest.raises(ValueError, match="something else"):
+        Regenerator(batches, "greedy", batch_size=2, seed=0)([0, 1], 0)
+    limited(batches.task, 0, MemoryError())
+    with pytest.warns(UserWarning, match="no memory to generate 2"):
+        with pytest.raises(MemoryError):
+            Regenerator(batches, "greedy", batch_size=2, seed=0)([0, 1], 0)
+
+
 @pytest.mark.parametrize("placeholders, size", [(0, 16), (16, 17), (4, 16)])
 def test_no_default_batch_is_of_the_size_that_is_refused(placeholders, size):
     """As many rows as image placeholders would fail after the first epoch."""

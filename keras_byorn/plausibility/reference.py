@@ -53,6 +53,8 @@ class FrozenReference(keras.Model):
         super().__init__(**kwargs)
         self.task = task
         self.adapters_off = adapters_off
+        # A context for each batch, see `TokenScoring`.
+        self.threads = contextlib.nullcontext
         # Those of the task that this is a copy of, be it in another precision.
         self._eyes = None
         if not adapters_off:
@@ -193,7 +195,7 @@ class FrozenReference(keras.Model):
         if "_score" not in self.__dict__:
             # Not by `self._score =`: Keras would take a model for a part of
             # this one, and save and load it within itself.
-            self.__dict__["_score"] = TokenScoring(task)
+            self.__dict__["_score"] = TokenScoring(task, self.threads)
         return self.__dict__["_score"].evidence(batches, verbose)
 
 
@@ -205,24 +207,31 @@ class TokenScoring(keras.Model):
 
     Args:
         task: a KerasHub task, or any model with the inputs of one.
+        threads: callable from the positions in a batch to a context, in which
+            the batch is scored.
     """
 
-    def __init__(self, task):
+    def __init__(self, task, threads=contextlib.nullcontext):
         super().__init__(name="token_scoring")
         call_preprocessor_built(task)
+        self._threads = threads
+        family = find_family(task)
+        self._prefix_length = family.prefix_length(task) if family else 0
         self.task = task  # tracked, so that its weights are not constants
         self._largest = (0, 0)
         self.built = True
 
     def call(self, batch):
-        return response_evidence(
-            self.task,
-            batch["x"],
-            batch["y"],
-            batch["response_mask"],
-            positions=batch.get("response_positions"),
-            largest=self._largest,
-        )._asdict()
+        rows, length = keras.ops.shape(batch["y"])
+        with self._threads(rows * (self._prefix_length + length)):
+            return response_evidence(
+                self.task,
+                batch["x"],
+                batch["y"],
+                batch["response_mask"],
+                positions=batch.get("response_positions"),
+                largest=self._largest,
+            )._asdict()
 
     def evidence(self, batches, verbose="auto"):
         """See `FrozenReference.evidence`."""

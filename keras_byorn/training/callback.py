@@ -78,7 +78,7 @@ class BYORnCallback(keras.callbacks.Callback):
         batch_size: optional int. Examples per batch in scoring and
             regenerating. Defaults to that of the training batches in scoring,
             and to four times that in regenerating, for a generated token asks
-            little of each row.
+            little of each row; halved, with a warning, where memory is short.
         keep_scores: optional string or path. A folder in which what the
             reference said of each token is kept, so that the next run, with
             this scorer or another, takes a pass only over examples that are
@@ -279,6 +279,7 @@ class BYORnCallback(keras.callbacks.Callback):
                 seed,
                 self._generating_batch_size(batches),
                 self.verbose,
+                self.model.threads,
             ),
             kept=kept,
         )
@@ -330,7 +331,13 @@ class BYORnCallback(keras.callbacks.Callback):
         if last is not None and last.suits(batches, batch_size):
             last.begin_anew(batches)
             return last
-        return Regenerator(batches, self.sampler, batch_size, self.seed)
+        return Regenerator(
+            batches,
+            self.sampler,
+            batch_size,
+            self.seed,
+            self.model.threads,
+        )
 
     def _teaching(self):
         """Within this block the model has the weights of the teacher."""

@@ -1,6 +1,7 @@
 """A frozen and a trainable vision-language model in one Keras model."""
 
 import contextlib
+import functools
 import gc
 import inspect
 
@@ -25,11 +26,14 @@ from keras_byorn.vlm.task import (
 )
 
 if keras.config.backend() == "jax":
-    from keras_byorn.training.train_step_jax import TrainStep
+    from keras_byorn.training.train_step_jax import TrainStep, make_threads
 elif keras.config.backend() == "tensorflow":
-    from keras_byorn.training.train_step_tensorflow import TrainStep
+    from keras_byorn.training.train_step_tensorflow import (
+        TrainStep,
+        make_threads,
+    )
 else:
-    from keras_byorn.training.train_step_torch import TrainStep
+    from keras_byorn.training.train_step_torch import TrainStep, make_threads
 
 
 @keras.saving.register_keras_serializable(package="keras_byorn")
@@ -104,6 +108,9 @@ class BYORnModel(TrainStep, keras.Model):
         _check_in_step(self.scorer)
         self.threshold = threshold
         self._seam = seam
+        self.threads = make_threads()
+        scoring = functools.partial(self.threads, "score")
+        self.reference.threads = self._scoring_threads = scoring
         self._batches = None
         self._largest = {"train": (0, 0), "test": (0, 0)}
         self._has_metrics = False
@@ -162,6 +169,10 @@ class BYORnModel(TrainStep, keras.Model):
         self._loss_tracker.update_state(loss, sample_weight=ops.sum(weight))
         return loss
 
+    def size_of(self, y):
+        """int. Positions that the decoder computes in a batch of targets."""
+        return y.shape[0] * (self._seam.prefix_length + y.shape[1])
+
     def look(self, inputs, y, response_mask, **kwargs):
         """What the student says of the tokens: a `TokenEvidence`.
 
@@ -186,7 +197,8 @@ class BYORnModel(TrainStep, keras.Model):
         if "_score" not in self.__dict__:
             # Not by `self._score =`: Keras would take a model for a part of
             # this one, and save and load it within itself.
-            self.__dict__["_score"] = TokenScoring(self.vlm)
+            scoring = TokenScoring(self.vlm, self._scoring_threads)
+            self.__dict__["_score"] = scoring
         return self.__dict__["_score"].evidence(batches, verbose)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
@@ -248,7 +260,8 @@ class BYORnModel(TrainStep, keras.Model):
             ValueError: if the stream is empty, or as the threshold's `fit`.
         """
         sample = StreamSample(stream, num_batches)
-        evidence = self.reference.evidence(sample, verbose)
+        with self.threads.chosen():
+            evidence = self.reference.evidence(sample, verbose)
         evidence = evidence._replace(response_mask=sample.response_mask)
         plausibility = ops.convert_to_numpy(self.scorer.fit(evidence)(evidence))
         self.threshold = threshold.fit(plausibility, seed=seed)
@@ -285,6 +298,10 @@ class BYORnModel(TrainStep, keras.Model):
         Where nothing of the vision tower is trained, it runs once for each of
         their images, see `image_cache` there. As `validation_data` they are
         judged by their original responses.
+
+        On PyTorch and a CPU, the first batches tell how many threads are
+        fastest, at most as many as `torch.get_num_threads()`; after `fit` it
+        has as many as before.
         """
         signature = inspect.signature(keras.Model.fit)
         call = signature.bind(self, *args, **kwargs).arguments
@@ -314,7 +331,8 @@ class BYORnModel(TrainStep, keras.Model):
         del call["self"]
         callbacks = _listed(call.get("callbacks"))
         self._refuse_backup(callbacks)
-        with self._images_encoded(call.get("verbose", "auto")):
+        seeing = self._images_encoded(call.get("verbose", "auto"))
+        with self.threads.chosen(), seeing:
             history = self._fit(callbacks, call)
         separate_averages(self.optimizer)
         return history

@@ -1,10 +1,13 @@
 """Responses from the teacher, in large batches."""
 
+import warnings
+
 import keras
 import keras_hub
 import numpy as np
 from keras import ops
 
+from keras_byorn.training.threads import Threads
 from keras_byorn.vlm.generation import generate_group, prompt_groups, sized
 from keras_byorn.vlm.task import sampler_of
 
@@ -24,16 +27,19 @@ class Regenerator:
     Args:
         batches: a `TargetBatches`, for examples, prompts and length.
         sampler: `"greedy"`, `"random"` or a `keras_hub.samplers.Sampler`.
-        batch_size: int. Prompts in a large batch.
+        batch_size: int. Prompts in a large batch; fewer, with a warning, where
+            the memory does not hold so many.
         seed: int. For `"random"`.
+        threads: optional `Threads`, in which batches are generated.
     """
 
-    def __init__(self, batches, sampler, batch_size, seed):
+    def __init__(self, batches, sampler, batch_size, seed, threads=None):
         if isinstance(sampler, str):
             sampler = SAMPLERS[sampler](seed)
         self.batches = batches
         self.sampler = sampler
-        self.batch_size = batch_size
+        self.batch_size = self._asked_batch_size = batch_size
+        self._threads = threads or Threads.left_alone()
         self._generate_function = None
         # Of samplers that draw: where they began.
         generator = getattr(sampler, "seed_generator", None)
@@ -52,7 +58,7 @@ class Regenerator:
         return (
             self.batches.task.task is batches.task.task
             and self.batches.text_length == batches.text_length
-            and self.batch_size == batch_size
+            and self._asked_batch_size == batch_size
         )
 
     def __call__(self, indices, verbose=1):
@@ -69,26 +75,14 @@ class Regenerator:
         """
         task = self.batches.task
         indices = np.asarray(indices)
-        prompt_ids = [self.batches.prompt_ids[i] for i in indices]
-        groups = prompt_groups(
-            prompt_ids, self.batch_size, task.family.mixed_prompt_lengths
-        )
         progress = keras.utils.Progbar(
             len(indices), verbose=verbose, unit_name="response"
         )
         written = {}
         sampling = sampler_of(task.task, self.sampler, self._generate_function)
         with sampling as compiled:
-            batches = sized(groups, self.batch_size, task.max_placeholders)
-            for group, batch_size in batches:
-                generated = generate_group(
-                    task,
-                    self.batches.shown(indices[group]),
-                    [prompt_ids[i] for i in group],
-                    self.batches.text_length,
-                    batch_size,
-                )
-                for index, ids in zip(indices[group], generated):
+            for group, generated in self._in_batches(indices):
+                for index, ids in zip(group, generated):
                     text = "" if ids is None else task.detokenize(ids).strip()
                     if text:
                         written[int(index)] = text, ids
@@ -96,8 +90,75 @@ class Regenerator:
             self._generate_function = compiled()
         return written
 
+    def _in_batches(self, indices):
+        """Yields positions of examples, and what was generated for them."""
+        task = self.batches.task
+        prompt_ids = [self.batches.prompt_ids[i] for i in indices]
+        groups = prompt_groups(
+            prompt_ids, self.batch_size, task.family.mixed_prompt_lengths
+        )
+        batches = list(sized(groups, self.batch_size, task.max_placeholders))
+        for number, (group, batch_size) in enumerate(batches):
+            generated = self._generate(indices[group], batch_size)
+            if generated is None:
+                self._take_smaller_batches(batch_size)
+                left = [rows for rows, _ in batches[number:]]
+                yield from self._in_batches(indices[np.concatenate(left)])
+                return
+            yield indices[group], generated
 
-def sampled_responses(batches, count, seed, batch_size, verbose=0):
+    def _generate(self, indices, batch_size):
+        """Ids of each response; `None` if there was no memory for so many."""
+        try:
+            with self._threads("regenerate") as work:
+                generated = generate_group(
+                    self.batches.task,
+                    self.batches.shown(indices),
+                    [self.batches.prompt_ids[i] for i in indices],
+                    self.batches.text_length,
+                    batch_size,
+                )
+                # One that does not end within the length was the longest.
+                work.size = max(
+                    self.batches.text_length if ids is None else len(ids) + 1
+                    for ids in generated
+                )
+        except Exception as error:
+            if batch_size == 1 or not is_out_of_memory(error):
+                raise
+            return None
+        return generated
+
+    def _take_smaller_batches(self, batch_size):
+        smaller = max(1, batch_size // 2)
+        smaller -= smaller == self.batches.task.max_placeholders  # see `sized`
+        self.batch_size = max(1, smaller)
+        warnings.warn(
+            f"There is no memory to generate {batch_size} responses at once: "
+            f"going on with {self.batch_size}. To begin with so many, pass "
+            f"`BYORnCallback(batch_size={self.batch_size})`",
+            stacklevel=2,
+        )
+
+
+def is_out_of_memory(error):
+    """bool. Whether a backend, whichever it is, found no memory."""
+    text = f"{type(error).__name__}: {error}".lower()
+    return any(
+        words in text
+        for words in (
+            "resource_exhausted",  # JAX
+            "resourceexhausted",  # TensorFlow
+            "out of memory",  # PyTorch on an accelerator
+            "can't allocate memory",  # PyTorch on a CPU
+            "memoryerror",
+        )
+    )
+
+
+def sampled_responses(
+    batches, count, seed, batch_size, verbose=0, threads=None
+):
     """What the task says to each example, several times, sampled.
 
     Args:
@@ -106,11 +167,12 @@ def sampled_responses(batches, count, seed, batch_size, verbose=0):
         seed: int.
         batch_size: int.
         verbose: 0 or 1. Whether to show progress bars.
+        threads: optional `Threads`.
 
     Returns:
         A list of N lists of `count` strings; an empty one where none ended.
     """
-    write = Regenerator(batches, "random", batch_size, seed)
+    write = Regenerator(batches, "random", batch_size, seed, threads)
     indices = np.arange(len(batches.examples))
     rounds = [write(indices, verbose=verbose) for _ in range(count)]
     return [

@@ -5,6 +5,10 @@ import itertools
 import jax
 import keras
 
+from keras_byorn.training.threads import Threads
+
+make_threads = Threads.left_alone  # XLA sees to them
+
 
 class TrainStep:
     """Mixed into `BYORnModel` on the JAX backend."""

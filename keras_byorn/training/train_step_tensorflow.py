@@ -2,6 +2,10 @@
 
 import tensorflow as tf
 
+from keras_byorn.training.threads import Threads
+
+make_threads = Threads.left_alone  # TensorFlow sees to them
+
 
 class TrainStep:
     """Mixed into `BYORnModel` on the TensorFlow backend."""

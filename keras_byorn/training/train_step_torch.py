@@ -2,11 +2,27 @@
 
 import torch
 
+from keras_byorn.training.threads import Threads
+
+
+def make_threads():
+    """Measured on a CPU, but where each run has to be the same to the bit."""
+    if (
+        torch.cuda.is_available()
+        or torch.are_deterministic_algorithms_enabled()
+    ):
+        return Threads.left_alone()
+    return Threads(torch.get_num_threads, torch.set_num_threads)
+
 
 class TrainStep:
     """Mixed into `BYORnModel` on the PyTorch backend."""
 
     def train_step(self, data):
+        with self.threads("train", self.size_of(data[1])):
+            return self._train_step(data)
+
+    def _train_step(self, data):
         variables = self.trainable_variables
         # Not `self.zero_grad()`: it knows variables by path, and a frozen copy
         # has the same paths.
