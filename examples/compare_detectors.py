@@ -4,6 +4,8 @@
     python examples/compare_detectors.py                  # what is missing
     python examples/compare_detectors.py --table          # only the tables
     python examples/compare_detectors.py --long-preset LONG --cases insertion_64
+    KERAS_BACKEND=torch python examples/compare_detectors.py --seeds 10 \\
+        --defenses none,byorn --detector-seeds none       # on another backend
 
 About three minutes a case and seed on one CPU core, as many at a time as there
 are cores. Figures are kept as they come in
@@ -32,6 +34,8 @@ HERE = pathlib.Path(__file__).parent
 RESULTS = HERE / "results" / "detectors.jsonl"
 SEEDS = "10,11,12,13,14"
 BUDGET = 0.05
+# Others are a spot check, and have tables of their own.
+GRID_BACKEND = "jax"
 
 FIXED = ("patch", "blended", "text", "dual_key")
 LENGTHS = (8, 16, 32, 64)
@@ -100,12 +104,17 @@ def parse_arguments():
 
 
 def read_results():
-    """One result for each case and seed, of all that was run for it."""
+    """One result for each backend, case and seed, of all that was run for it.
+
+    Returns:
+        A list of dicts.
+    """
     results = {}
     if RESULTS.exists():
         for line in RESULTS.read_text().splitlines():
             new = json.loads(line)
-            known = results.setdefault((new["case"], new["seed"]), new)
+            key = new["backend"], new["case"], new["seed"]
+            known = results.setdefault(key, new)
             for kind in ("detectors", "defenses"):
                 known[kind].update(new[kind])
     return list(results.values())
@@ -113,7 +122,14 @@ def read_results():
 
 def run_missing(args):
     """Each case and seed in a process of its own, on a core of its own."""
-    known = {(r["case"], r["seed"]): r for r in read_results()}
+    import keras
+
+    backend = keras.config.backend()
+    known = {
+        (result["case"], result["seed"]): result
+        for result in read_results()
+        if result["backend"] == backend
+    }
     jobs = []
     for seed in args.seeds.split(","):
         for case in args.cases.split(";"):
@@ -309,11 +325,16 @@ def write_tables(results):
 
     rows = list(flat_rows(results))
     pq.write_table(pa.Table.from_pylist(rows), RESULTS.with_suffix(".parquet"))
+    others = [r for r in results if r["backend"] != GRID_BACKEND]
+    results = [r for r in results if r["backend"] == GRID_BACKEND]
     RESULTS.with_suffix(".md").write_text(
         "# Detectors and defences\n\n"
         "Made by `python examples/compare_detectors.py`; every run is in "
         "`detectors.parquet`. Means over seeds, the worst seed in brackets.\n\n"
         f"## The defence as it comes\n\n{defence_table(results)}\n"
+        "The ratio is that of exact match with BYORn and of the clean examples "
+        "only, or undefended where there are none, in the same seed.\n\n"
+        f"{tables_of_other_backends(others)}"
         f"## AUROC of each scorer, worst seed\n\n"
         f"{scorer_table(results, lambda d: d['auroc'], min)}\n"
         f"## Recall in the {BUDGET:.0%} least plausible, worst seed\n\n"
@@ -322,6 +343,17 @@ def write_tables(results):
         + scorer_table(results, flagged_by_mixture, max)
         + "\n## Recall by the mixture, worst seed\n\n"
         + scorer_table(results, recall_by_mixture, min)
+    )
+
+
+def tables_of_other_backends(results):
+    """Markdown: a section for each backend that the grid is not on."""
+    backends = sorted({result["backend"] for result in results})
+    return "".join(
+        f"## The same on {backend}\n\n"
+        + defence_table([r for r in results if r["backend"] == backend])
+        + "\n"
+        for backend in backends
     )
 
 
@@ -406,8 +438,13 @@ def defence_row(case, rows):
         return f"{statistics.mean(found):.3f} ({worst(found):.3f})"
 
     success, match = "attack_success_rate", "clean_exact_match"
-    best = values("clean_only", match) or values("none", match)
-    ratio = statistics.mean(values("byorn", match)) / statistics.mean(best)
+    ratios = [
+        row["byorn"][match] / of[match]
+        for row in rows
+        if (of := row.get("clean_only") or row.get("none"))
+    ]
+    if ratios:
+        ratio = f"{statistics.mean(ratios):.3f} ({min(ratios):.3f})"
     is_clean = not values("byorn", "recall")
     cells = [
         case,
@@ -417,7 +454,7 @@ def defence_row(case, rows):
         cell("none", match, min),
         cell("clean_only", match, min),
         cell("byorn", match, min),
-        f"{ratio:.3f}",
+        ratio if ratios else "-",
         cell("byorn", "flagged_fraction", max),
         cell("byorn", "recall", min),
         cell("byorn", "detection_auroc", min),
