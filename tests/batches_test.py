@@ -14,6 +14,12 @@ def numpy(tree):
     return keras.tree.map_structure(keras.ops.convert_to_numpy, tree)
 
 
+def converted(batches, images):
+    """Pixels as the backbone wants them."""
+    converter = batches.task.preprocessor.image_converter
+    return numpy(converter(np.stack(images)))
+
+
 def first_tokens(batches):
     """First response token of each row of weight above 0, in order."""
     return [
@@ -172,7 +178,7 @@ def test_replacement_ids_are_used_as_they_are(vlm, make_examples, make_batches):
     image, y, mask, weight = rows[-3.0]  # the score of the third example
     assert list(y[mask]) == [*ids, tokenizer.end_token_id]
     assert weight == 1.0
-    expected = batches.task.convert_images(examples[2]["images"][None])[0]
+    expected = converted(batches, [examples[2]["images"]])[0]
     np.testing.assert_array_equal(image, expected)
     prompt = batches.prompt_ids[2]
     np.testing.assert_array_equal(y[: len(prompt)], prompt)
@@ -191,8 +197,7 @@ def test_plausibility_comes_along_once_it_is_known(
     batches = make_batches(vlm, examples, shuffle=True, seed=5)
     assert "plausibility" not in batches[0][2]
     score(batches, [])
-    images = np.stack([example["images"] for example in examples])
-    images = batches.task.convert_images(images)
+    images = converted(batches, [example["images"] for example in examples])
     for x, _, extra in batches:
         for image, plausibility in zip(x["images"], extra["plausibility"]):
             index = int(-1.0 - plausibility)

@@ -1,8 +1,6 @@
 """What the tests share: a tiny vision-language model and a few examples."""
 
-import io
 import os
-import string
 import tempfile
 
 # Compiling takes most of the time of so small a model. Read by XLA once.
@@ -12,16 +10,12 @@ import keras
 import keras_hub
 import numpy as np
 import pytest
-import sentencepiece
+from tiny_families import COLOURS, DIGITS, sentence_pieces
 
 from keras_byorn.targets.batches import TargetBatches
 
 IMAGE_SIZE = 16
 SEQUENCE_LENGTH = 16
-COLOURS = "red green blue yellow purple white".split()
-DIGITS = "one two three four five six seven eight nine".split()
-OTHERS = "what colour is the left right digit describe image where".split()
-WORDS = COLOURS + DIGITS + OTHERS
 
 
 if keras.config.backend() == "jax":
@@ -42,32 +36,7 @@ elif keras.config.backend() == "torch":
 @pytest.fixture(scope="session")
 def tokenizer_proto():
     """A SentencePiece model: a token for each of `WORDS`, and letters."""
-    proto = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(
-            [f"{a} {b}" for a in WORDS for b in WORDS]
-            + [f"what {word} is\n" for word in WORDS]
-        ),
-        model_writer=proto,
-        model_type="unigram",
-        vocab_size=100,
-        hard_vocab_limit=False,
-        pad_id=0,
-        eos_id=1,
-        bos_id=2,
-        unk_id=3,
-        pad_piece="<pad>",
-        eos_piece="<eos>",
-        bos_piece="<bos>",
-        unk_piece="<unk>",
-        required_chars=string.ascii_lowercase,
-        user_defined_symbols=["\n"],
-        normalization_rule_name="identity",
-        remove_extra_whitespaces=False,
-        num_threads=1,
-        minloglevel=2,
-    )
-    return proto.getvalue()
+    return sentence_pieces()
 
 
 @pytest.fixture(scope="session")

@@ -200,7 +200,7 @@ def test_a_tower_that_is_quantized_later_is_seen(load):
     before, digest = task.encode_images(vision, images), vision.digest()
     vlm.backbone.quantize("int8")
     after = task.encode_images(vision, images)
-    pixels = task.convert_images(np.stack(images))
+    pixels = task.preprocessor.image_converter(np.stack(images))
     expected = keras.ops.convert_to_numpy(vision.layer(pixels))
     assert np.abs(after - before).max() > 1e-3
     np.testing.assert_allclose(after, expected, atol=1e-4)

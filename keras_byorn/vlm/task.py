@@ -6,7 +6,6 @@ import typing
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_byorn.data.digests import digest
 from keras_byorn.vlm.families import family_of, find_family
@@ -224,11 +223,6 @@ class VisionLanguageTask:
             images = images[:, None]
         converted = self.family.converted(self.preprocessor, images)
         return vision.encode(converted)
-
-    def convert_images(self, images):
-        """Pixels as the backbone wants them, a float array `(B, H, W, 3)`."""
-        converter = self.preprocessor.image_converter
-        return ops.convert_to_numpy(converter(np.asarray(images)))
 
     def pack(self, prompt_ids, response_ids, length):
         """Packs prompt and response, with start and end, into rows.
