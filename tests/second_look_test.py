@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_byorn import BYORnModel
 from keras_byorn.targets.store import TargetStore
 from keras_byorn.training.diary import TrainingDiary
 from keras_byorn.training.second_look import (
@@ -220,3 +221,26 @@ def test_a_masked_suspect_is_judged_by_its_masked_tokens(
     second.model = types.SimpleNamespace(evidence=evidence)
     found = SecondLook._plausibility(second, np.array([0, 1]))
     np.testing.assert_allclose(found, [-6.0, -18 / 7], rtol=1e-6)
+
+
+def test_the_diary_of_one_data_set_is_not_that_of_another(
+    make_vlm, make_examples, make_batches
+):
+    """Nothing is judged by the losses of examples that stood there before."""
+    vlm = make_vlm(lora_rank=2)
+    first, second = (
+        make_batches(vlm, make_examples(8), batch_size=4) for _ in range(2)
+    )
+    model = BYORnModel(vlm)
+    model.compile(keras.optimizers.SGD(0.0))
+    model.fit(first, epochs=2, verbose=0)
+    assert sorted(set(model.diary.read()[1])) == [3, 4]
+    model.fit(first, verbose=0)  # goes on
+    assert sorted(set(model.diary.read()[1])) == [5, 6]
+    probability = np.zeros(8)
+    probability[5] = 1
+    second.store.set_scores(np.zeros(8), probability)
+    model.fit(second, verbose=0)
+    plausibility, steps = model.diary.read()
+    assert steps[5] == 0 and np.isnan(plausibility[5])
+    assert sorted(set(np.delete(steps, 5))) == [1, 2]
