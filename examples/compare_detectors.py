@@ -392,9 +392,14 @@ def scorer_table(results, figure, worst):
     compared = {r["case"] for r in results if r["detectors"]}
     cases = [case for case in CASES if case in compared]
     names = list(dict.fromkeys(n for r in results for n in r["detectors"]))
+    seeds = [
+        sum(bool(r["detectors"]) for r in results if r["case"] == case)
+        for case in cases
+    ]
     lines = [
         "| scorer | " + " | ".join(cases) + " |",
         "|---|" + "---|" * len(cases),
+        "| seeds | " + " | ".join(map(str, seeds)) + " |",
     ]
     for name in names:
         cells = []
