@@ -98,6 +98,26 @@ def test_zeroed_is_the_untouched_model_in_the_same_program(
     np.testing.assert_array_equal(predicted(vlm, x), tuned)
 
 
+def test_an_interrupt_does_not_cost_an_adapter(make_vlm, monkeypatch):
+    """Wherever it comes, even while they are set to zero."""
+    vlm = make_vlm(lora_rank=4)
+    scramble(adapter_variables(vlm))
+    values = in_numpy(adapter_variables(vlm))
+    zeros, calls = keras.ops.zeros, []
+
+    def interrupted(*args):
+        calls.append(args)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return zeros(*args)
+
+    monkeypatch.setattr(keras.ops, "zeros", interrupted)
+    with pytest.raises(KeyboardInterrupt), adapters_zeroed(vlm):
+        pass
+    for before, after in zip(values, in_numpy(adapter_variables(vlm))):
+        np.testing.assert_array_equal(before, after)
+
+
 def test_reference_and_student_score_by_one_program(
     make_vlm, make_batches, monkeypatch
 ):

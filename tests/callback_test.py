@@ -358,7 +358,8 @@ def limited(task, most, error):
     "error",
     [
         MemoryError(),
-        RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes"),
+        RuntimeError("RESOURCE_EXHAUSTED: Failed to allocate 8 bytes"),
+        type("ResourceExhaustedError", (Exception,), {})("OOM when allocating"),
         RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
         RuntimeError("DefaultCPUAllocator: can't allocate memory: 8 bytes"),
     ],

@@ -146,3 +146,18 @@ def test_a_task_without_preprocessor_is_refused(vlm):
     )
     with pytest.raises(ValueError, match="from_preset.*preprocessor=None"):
         BYORnModel(bare)
+
+
+def test_a_second_task_still_generates_after_it_has_scored(
+    make_vlm, make_batches
+):
+    """Its preprocessor is built, not only said to be."""
+    vlm, second = make_vlm(), make_vlm()
+    model = BYORnModel(vlm, reference=FrozenReference(second))
+    batches = make_batches(vlm)
+    model.reference.evidence(batches.originals(), verbose=0)
+    images = np.stack([batches.examples[i]["images"] for i in range(2)])
+    texts = second.generate(
+        {"images": images, "prompts": ["what\n"] * 2}, max_length=8
+    )
+    assert len(texts) == 2

@@ -1,6 +1,7 @@
 """Fewer threads are used where they are clearly faster, and only there."""
 
 import collections
+import types
 
 import keras
 import pytest
@@ -169,7 +170,7 @@ def test_all_work_of_a_fine_tune_is_measured(
     defence = OracleFlags(["scene-0", "scene-1"], verbose=0)
     model.fit(batches, epochs=2, callbacks=[defence], verbose=0)
     sizes = model.threads.sizes
-    assert len(sizes["regenerate"]) == 2  # one by one
+    assert len(sizes["regenerate 1"]) == 2
     if keras.config.backend() == "torch":
         _, y, _ = batches[0]
         positions = y.size + 4 * batches.task.prefix_length
@@ -179,7 +180,7 @@ def test_all_work_of_a_fine_tune_is_measured(
         assert len(sizes["score"]) >= 1 and not sizes["train"]
 
 
-def numbers_tried(monkeypatch, given=4):
+def numbers_tried(monkeypatch, given=4, before_work=lambda: None):
     """Numbers of threads that work is tried with, of the backend's own."""
     counts = [given]
     if keras.config.backend() == "torch":
@@ -188,6 +189,7 @@ def numbers_tried(monkeypatch, given=4):
         monkeypatch.setattr(torch, "get_num_threads", lambda: counts[-1])
         monkeypatch.setattr(torch, "set_num_threads", counts.append)
     threads = make_threads()
+    before_work()
     with threads.chosen():
         for _ in range(NUM_TRIALS + 1):
             with threads("train"):
@@ -195,19 +197,82 @@ def numbers_tried(monkeypatch, given=4):
     return set(counts)
 
 
-def test_only_torch_has_its_threads_chosen(monkeypatch):
+@pytest.fixture
+def unseeded(monkeypatch):
+    """As a process begins: nobody has asked for the same runs again."""
+    if keras.config.backend() == "torch":
+        import torch
+
+        seed = torch.Generator().initial_seed()
+        monkeypatch.setattr(torch, "initial_seed", lambda: seed)
+        zeros = types.SimpleNamespace(device=torch.device("cpu"))
+        monkeypatch.setattr(keras.ops, "zeros", lambda shape: zeros)
+
+
+def test_only_torch_has_its_threads_chosen(monkeypatch, unseeded):
     """The other backends compile, and see to it themselves."""
     on_torch = keras.config.backend() == "torch"
     assert numbers_tried(monkeypatch) == ({4, 2} if on_torch else {4})
 
 
-@pytest.mark.parametrize(
-    "name", ["cuda.is_available", "are_deterministic_algorithms_enabled"]
-)
-def test_threads_stay_on_a_gpu_and_where_runs_must_be_the_same(
-    monkeypatch, name
-):
+def test_threads_stay_where_runs_must_be_the_same(monkeypatch, unseeded):
     """Sums are rounded otherwise by another number of threads."""
-    if keras.config.backend() == "torch":
-        monkeypatch.setattr(f"torch.{name}", lambda: True)
+
+    def ask():
+        if keras.config.backend() == "torch":
+            import torch
+
+            name = "are_deterministic_algorithms_enabled"
+            monkeypatch.setattr(torch, name, lambda: True)
+
+    assert numbers_tried(monkeypatch, before_work=ask) == {4}
+
+
+def test_threads_stay_after_a_seed(monkeypatch):
+    """Who sets one wants the same run again."""
+    keras.utils.set_random_seed(7)
     assert numbers_tried(monkeypatch) == {4}
+
+
+def test_threads_stay_on_a_gpu(monkeypatch, unseeded):
+    """There they only hand out the work, which goes on by itself."""
+    if keras.config.backend() == "torch":
+        import torch
+
+        on_gpu = types.SimpleNamespace(device=torch.device("cuda"))
+        monkeypatch.setattr(keras.ops, "zeros", lambda shape: on_gpu)
+    assert numbers_tried(monkeypatch) == {4}
+
+
+def test_a_real_fit_gives_the_threads_back(make_vlm, make_batches, monkeypatch):
+    """With whatever it found."""
+    vlm = make_vlm(lora_rank=2)
+    batches = make_batches(vlm)
+    counts = [2]
+
+    def fit():
+        model = BYORnModel(vlm)
+        model.compile(keras.optimizers.SGD(0.1))
+        model.fit(batches, epochs=4, validation_data=batches, verbose=0)
+
+    if keras.config.backend() != "torch":
+        fit()  # has none to give
+        return
+    import torch
+
+    seed = torch.Generator().initial_seed()
+    monkeypatch.setattr(torch, "initial_seed", lambda: seed)
+    given, set_num_threads = torch.get_num_threads(), torch.set_num_threads
+
+    def noting(count):
+        counts.append(count)
+        set_num_threads(count)
+
+    monkeypatch.setattr(torch, "set_num_threads", noting)
+    set_num_threads(2)
+    try:
+        with keras.device("cpu"):
+            fit()
+        assert 1 in counts and torch.get_num_threads() == 2
+    finally:
+        set_num_threads(given)

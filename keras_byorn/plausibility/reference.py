@@ -18,7 +18,7 @@ from keras_byorn.vlm.adapters import (
     trainable_beside_lora,
 )
 from keras_byorn.vlm.families import family_of, find_family
-from keras_byorn.vlm.task import call_preprocessor_built
+from keras_byorn.vlm.task import build_preprocessor
 
 
 class FrozenReference(keras.Model):
@@ -195,7 +195,9 @@ class FrozenReference(keras.Model):
         if "_score" not in self.__dict__:
             # Not by `self._score =`: Keras would take a model for a part of
             # this one, and save and load it within itself.
-            self.__dict__["_score"] = TokenScoring(task, self.threads)
+            self.__dict__["_score"] = TokenScoring(
+                task, lambda size: self.threads(size)
+            )
         return self.__dict__["_score"].evidence(batches, verbose)
 
 
@@ -213,7 +215,7 @@ class TokenScoring(keras.Model):
 
     def __init__(self, task, threads=contextlib.nullcontext):
         super().__init__(name="token_scoring")
-        call_preprocessor_built(task)
+        build_preprocessor(task)
         self._threads = threads
         family = find_family(task)
         self._prefix_length = family.prefix_length(task) if family else 0

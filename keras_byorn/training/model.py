@@ -21,7 +21,7 @@ from keras_byorn.training.teacher import separate_averages
 from keras_byorn.vlm.generation import prompt_groups
 from keras_byorn.vlm.task import (
     VisionLanguageTask,
-    call_preprocessor_built,
+    build_preprocessor,
     logits_of,
 )
 
@@ -98,7 +98,7 @@ class BYORnModel(TrainStep, keras.Model):
     ):
         super().__init__(**kwargs)
         seam = VisionLanguageTask(vlm)
-        call_preprocessor_built(vlm)
+        build_preprocessor(vlm)
         # Before the reference, which may share its weights: what comes first
         # has them in a saved file.
         self.vlm = vlm
@@ -301,7 +301,8 @@ class BYORnModel(TrainStep, keras.Model):
 
         On PyTorch and a CPU, the first batches tell how many threads are
         fastest, at most as many as `torch.get_num_threads()`; after `fit` it
-        has as many as before.
+        has as many as before. Not after `keras.utils.set_random_seed(...)`,
+        for sums are rounded otherwise by another number of threads.
         """
         signature = inspect.signature(keras.Model.fit)
         call = signature.bind(self, *args, **kwargs).arguments

@@ -110,7 +110,8 @@ class Regenerator:
     def _generate(self, indices, batch_size):
         """Ids of each response; `None` if there was no memory for so many."""
         try:
-            with self._threads("regenerate") as work:
+            # By itself for each size: tokens are what is compared.
+            with self._threads(f"regenerate {batch_size}") as work:
                 generated = generate_group(
                     self.batches.task,
                     self.batches.shown(indices),
@@ -136,7 +137,8 @@ class Regenerator:
         warnings.warn(
             f"There is no memory to generate {batch_size} responses at once: "
             f"going on with {self.batch_size}. To begin with so many, pass "
-            f"`BYORnCallback(batch_size={self.batch_size})`",
+            f"`BYORnCallback(batch_size={self.batch_size})`, which scores in "
+            "batches of that size, too",
             stacklevel=2,
         )
 

@@ -20,9 +20,13 @@ class Threads:
     helps. It helps where other processes want the cores too: threads that wait
     for one another in every operation can take ten times as long as one.
 
+    Sums are rounded otherwise by another number of threads, so that two runs
+    may differ in the last digits.
+
     Args:
         get: function that returns how many threads the backend has.
         set: function that sets it.
+        allowed: function that returns whether it may be set.
         clock: function that returns seconds.
 
     Example:
@@ -34,14 +38,15 @@ class Threads:
     ...             step(batch)
     """
 
-    def __init__(self, get, set, clock=time.perf_counter):
-        self._get, self._set, self._clock = get, set, clock
+    def __init__(self, get, set, allowed=lambda: True, clock=time.perf_counter):
+        self._get, self._set, self._allowed = get, set, allowed
+        self._clock = clock
         self._searches = None
 
     @classmethod
     def left_alone(cls):
         """For a backend that sees to its threads itself."""
-        return cls(get=lambda: 1, set=lambda count: None)
+        return cls(None, None, allowed=lambda: False)
 
     @contextlib.contextmanager
     def chosen(self):
@@ -50,7 +55,7 @@ class Threads:
         Anew in each outermost block, for other processes come and go. After it
         the backend has as many as before.
         """
-        if self._searches is not None:
+        if self._searches is not None or not self._allowed():
             yield
             return
         given = self._get()

@@ -1,18 +1,24 @@
 """One step of training on PyTorch."""
 
+import keras
 import torch
 
 from keras_byorn.training.threads import Threads
 
 
 def make_threads():
-    """Measured on a CPU, but where each run has to be the same to the bit."""
-    if (
-        torch.cuda.is_available()
-        or torch.are_deterministic_algorithms_enabled()
-    ):
-        return Threads.left_alone()
-    return Threads(torch.get_num_threads, torch.set_num_threads)
+    return Threads(
+        torch.get_num_threads, torch.set_num_threads, may_choose_threads
+    )
+
+
+def may_choose_threads():
+    """bool. On a CPU, unless the user wants each run to be the same."""
+    on_cpu = keras.ops.zeros(()).device.type == "cpu"
+    # `keras.utils.set_random_seed` seeds PyTorch, too.
+    seeded = torch.initial_seed() != torch.Generator().initial_seed()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    return on_cpu and not seeded and not deterministic
 
 
 class TrainStep:
@@ -36,5 +42,6 @@ class TrainStep:
         return self.get_metrics_result()
 
     def test_step(self, data):
-        self.objective(data, training=False)
+        with self.threads("test", self.size_of(data[1])):
+            self.objective(data, training=False)
         return self.get_metrics_result()

@@ -119,9 +119,9 @@ def adapters_zeroed(model):
     """
     variables = adapter_variables(model)
     values = [keras.ops.copy(variable.value) for variable in variables]
-    for variable in variables:
-        variable.assign(keras.ops.zeros(variable.shape, variable.dtype))
     try:
+        for variable in variables:
+            variable.assign(keras.ops.zeros(variable.shape, variable.dtype))
         yield
     finally:
         for variable, value in zip(variables, values):

@@ -29,9 +29,7 @@ class VisionLanguageTask:
     def __init__(self, task):
         self.family = family_of(task)
         self.task = task
-        preprocessor = task.preprocessor
-        if not preprocessor.built:
-            preprocessor.build(None)
+        build_preprocessor(task)
 
     @property
     def preprocessor(self):
@@ -382,8 +380,8 @@ def decode(task, inputs, training=False):
     )
 
 
-def call_preprocessor_built(task):
-    """Says of layers without weights that they are built.
+def build_preprocessor(task):
+    """Builds a task's preprocessor, and says so of all of its layers.
 
     On JAX, Keras runs a model once without compiling it whenever one of its
     layers is not, which compiles each operation for itself; and the layers of
@@ -393,7 +391,11 @@ def call_preprocessor_built(task):
         task: a KerasHub task, or any Keras model.
     """
     preprocessor = getattr(task, "preprocessor", None)
-    for layer in preprocessor._flatten_layers() if preprocessor else ():
+    if preprocessor is None:
+        return
+    if not preprocessor.built:  # makes what it packs with
+        preprocessor.build(None)
+    for layer in preprocessor._flatten_layers(include_self=False):
         if not layer.built and not layer.weights:
             layer.built = True
 
