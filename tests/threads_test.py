@@ -1,6 +1,8 @@
 """Fewer threads are used where they are clearly faster, and only there."""
 
 import collections
+import subprocess
+import sys
 import types
 
 import keras
@@ -10,6 +12,9 @@ from keras_byorn import BYORnModel
 from keras_byorn.baselines import OracleFlags
 from keras_byorn.training.model import make_threads
 from keras_byorn.training.threads import NUM_TRIALS, Threads
+
+
+SEED_LINE = "keras.utils.set_random_seed(0)"
 
 
 class Machine:
@@ -203,8 +208,7 @@ def unseeded(monkeypatch):
     if keras.config.backend() == "torch":
         import torch
 
-        seed = torch.Generator().initial_seed()
-        monkeypatch.setattr(torch, "initial_seed", lambda: seed)
+        monkeypatch.setattr(torch, "initial_seed", lambda: 2**50)
         zeros = types.SimpleNamespace(device=torch.device("cpu"))
         monkeypatch.setattr(keras.ops, "zeros", lambda shape: zeros)
 
@@ -234,6 +238,25 @@ def test_threads_stay_after_a_seed(monkeypatch):
     assert numbers_tried(monkeypatch) == {4}
 
 
+@pytest.mark.skipif(
+    keras.config.backend() != "torch", reason="the others choose themselves"
+)
+@pytest.mark.parametrize("line, chosen", [("", True), (SEED_LINE, False)])
+def test_a_process_begins_without_a_seed(line, chosen):
+    """What PyTorch says of its seed then is not what a user would give."""
+    code = (
+        "import keras\n"
+        "from keras_byorn.training.train_step_torch import *\n"
+        f"{line}\n"
+        "print(may_choose_threads())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    on_gpu = keras.ops.zeros(()).device.type != "cpu"
+    assert done.stdout.split()[-1] == str(chosen and not on_gpu)
+
+
 def test_threads_stay_on_a_gpu(monkeypatch, unseeded):
     """There they only hand out the work, which goes on by itself."""
     if keras.config.backend() == "torch":
@@ -260,8 +283,7 @@ def test_a_real_fit_gives_the_threads_back(make_vlm, make_batches, monkeypatch):
         return
     import torch
 
-    seed = torch.Generator().initial_seed()
-    monkeypatch.setattr(torch, "initial_seed", lambda: seed)
+    monkeypatch.setattr(torch, "initial_seed", lambda: 2**50)
     given, set_num_threads = torch.get_num_threads(), torch.set_num_threads
 
     def noting(count):
