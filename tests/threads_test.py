@@ -13,7 +13,6 @@ from keras_byorn.baselines import OracleFlags
 from keras_byorn.training.model import make_threads
 from keras_byorn.training.threads import NUM_TRIALS, Threads
 
-
 SEED_LINE = "keras.utils.set_random_seed(0)"
 
 
