@@ -26,14 +26,23 @@ from keras_byorn.vlm.task import (
 )
 
 if keras.config.backend() == "jax":
-    from keras_byorn.training.train_step_jax import TrainStep, make_threads
+    from keras_byorn.training.train_step_jax import (
+        TrainStep,
+        make_threads,
+        reading,
+    )
 elif keras.config.backend() == "tensorflow":
     from keras_byorn.training.train_step_tensorflow import (
         TrainStep,
         make_threads,
+        reading,
     )
 else:
-    from keras_byorn.training.train_step_torch import TrainStep, make_threads
+    from keras_byorn.training.train_step_torch import (
+        TrainStep,
+        make_threads,
+        reading,
+    )
 
 
 @keras.saving.register_keras_serializable(package="keras_byorn")
@@ -333,7 +342,7 @@ class BYORnModel(TrainStep, keras.Model):
         callbacks = _listed(call.get("callbacks"))
         self._refuse_backup(callbacks)
         seeing = self._images_encoded(call.get("verbose", "auto"))
-        with self.threads.chosen(), seeing:
+        with self.threads.chosen(), reading(), seeing:
             history = self._fit(callbacks, call)
         separate_averages(self.optimizer)
         return history

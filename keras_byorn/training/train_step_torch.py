@@ -1,9 +1,13 @@
 """One step of training on PyTorch."""
 
+import contextlib
+
 import keras
 import torch
 
 from keras_byorn.training.threads import Threads
+
+reading = contextlib.nullcontext
 
 
 def make_threads():
