@@ -6,6 +6,7 @@ import pytest
 
 from keras_byorn.targets.batches import TargetBatches
 from keras_byorn.targets.store import TargetStore
+from keras_byorn.training.model import BYORnModel
 
 NUM_EXAMPLES, BATCH_SIZE = 10, 4
 
@@ -420,3 +421,33 @@ def test_other_responses_come_in_the_same_shape(
     np.testing.assert_array_equal(y[1][mask[1]][:-1], own[1])
     expected = batches.originals(3, indices=[4, 2])[0][0]["images"]
     np.testing.assert_array_equal(x["images"], expected)
+
+
+@pytest.mark.skipif(
+    keras.config.backend() != "tensorflow", reason="others have no pipelines"
+)
+def test_pipelines_are_not_tuned_in_fit(vlm, make_batches):
+    """TensorFlow would wait for the thread that tunes, after each epoch."""
+    import tensorflow as tf
+
+    def options():
+        data = tf.data.Dataset.range(3).prefetch(tf.data.AUTOTUNE)
+        assert list(data.as_numpy_iterator()) == [0, 1, 2]
+        return data.options().autotune.enabled
+
+    class Seen(keras.callbacks.Callback):
+        options = []
+
+        def on_epoch_begin(self, epoch, logs=None):
+            self.options.append(options())
+            if epoch:
+                raise KeyboardInterrupt
+
+    prefetch = tf.data.Dataset.prefetch
+    model = BYORnModel(vlm)
+    model.compile(keras.optimizers.SGD(0.0))
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(make_batches(vlm), epochs=2, callbacks=[Seen()], verbose=0)
+    assert Seen.options == [False, False]
+    assert tf.data.Dataset.prefetch is prefetch
+    assert options() is not False
