@@ -226,7 +226,7 @@ def compare(train, poisoned_ids, chosen_scorers, options):
     import keras_hub
 
     import keras_byorn
-    from keras_byorn.plausibility.evidence import Evidence
+    from keras_byorn.detection.dataset_scores import Evidence
     from keras_byorn.training.regeneration import sampled_responses
 
     vlm = keras_hub.models.PaliGemmaCausalLM.from_preset(options.preset)

@@ -2,8 +2,8 @@
 
 from keras_byorn.audit import Audit
 from keras_byorn.data.examples import Examples
-from keras_byorn.plausibility.reference import FrozenReference
-from keras_byorn.plausibility.scorers import (
+from keras_byorn.detection.reference import FrozenReference
+from keras_byorn.detection.scorers import (
     Duplication,
     Ensemble,
     MeanLogLikelihood,
@@ -13,13 +13,13 @@ from keras_byorn.plausibility.scorers import (
     ViewConsistency,
     WorstSpan,
 )
-from keras_byorn.plausibility.thresholds import (
+from keras_byorn.detection.decisions import (
     ConformalThreshold,
     FlagFraction,
     MixtureThreshold,
 )
-from keras_byorn.targets.batches import TargetBatches
-from keras_byorn.targets.store import TargetStore
+from keras_byorn.training.target_batches import TargetBatches
+from keras_byorn.training.target_store import TargetStore
 from keras_byorn.training.callback import BYORnCallback
 from keras_byorn.training.model import BYORnModel
 from keras_byorn.vlm.tiny import tiny_preset

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_byorn import BYORnModel
-from keras_byorn.plausibility.reference import TokenScoring
+from keras_byorn.detection.reference import TokenScoring
 from keras_byorn.vlm.adapters import (
     adapters_off,
     adapters_zeroed,

@@ -23,7 +23,7 @@ from keras_byorn.attacks import (
     poison_examples,
 )
 from keras_byorn.data.examples import Examples
-from keras_byorn.targets.batches import TargetBatches
+from keras_byorn.training.target_batches import TargetBatches
 
 COLOURS = ("red", "blue", "green", "yellow")
 NO_IMAGE_TRIGGER = ("text", "slogan")  # in the prompt; in what is shown

@@ -28,7 +28,7 @@ from keras_byorn.audit.plots import score_histogram
 from keras_byorn.audit.table import share_more_plausible
 from keras_byorn.data.examples import Examples
 from keras_byorn.data.files import replacing
-from keras_byorn.targets.store import TargetStore
+from keras_byorn.training.target_store import TargetStore
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_byorn.targets.batches import TargetBatches
-from keras_byorn.targets.store import TargetStore
+from keras_byorn.training.target_batches import TargetBatches
+from keras_byorn.training.target_store import TargetStore
 from keras_byorn.training.model import BYORnModel
 
 NUM_EXAMPLES, BATCH_SIZE = 10, 4

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_byorn.plausibility.reference import FrozenReference
+from keras_byorn.detection.reference import FrozenReference
 from keras_byorn.targets import buckets as buckets_module
-from keras_byorn.targets.buckets import (
+from keras_byorn.data.length_buckets import (
     LengthBuckets,
     batches_of,
     extremes_first,

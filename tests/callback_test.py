@@ -8,22 +8,22 @@ import numpy as np
 import pytest
 
 from keras_byorn.baselines import OracleFlags, RandomFlags
-from keras_byorn.plausibility.scorers import (
+from keras_byorn.detection.scorers import (
     Duplication,
     Ensemble,
     MeanLogLikelihood,
     Regret,
 )
-from keras_byorn.plausibility.thresholds import (
+from keras_byorn.detection.decisions import (
     FlagFraction,
     MixtureThreshold,
     Threshold,
 )
-from keras_byorn.targets.store import TargetStore
+from keras_byorn.training.target_store import TargetStore
 from keras_byorn.training.callback import BYORnCallback
 from keras_byorn.training.model import BYORnModel
 from keras_byorn.training.regeneration import Regenerator
-from keras_byorn.training.teacher import averaged_weights
+from keras_byorn.training.ema import averaged_weights
 
 RESPONSES = "red green blue yellow purple white one two".split()
 SUSPECTS = (0, 1, 2)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_byorn.plausibility.company import in_bad_company, said_by_many
+from keras_byorn.detection.copies import in_bad_company, said_by_many
 
 
 def test_the_last_copies_are_suspect_with_the_others():

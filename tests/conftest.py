@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from tiny_families import COLOURS, DIGITS, sentence_pieces
 
-from keras_byorn.targets.batches import TargetBatches
+from keras_byorn.training.target_batches import TargetBatches
 
 IMAGE_SIZE = 16
 SEQUENCE_LENGTH = 16

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from keras_byorn.plausibility.duplicates import find_duplicates
+from keras_byorn.data.duplicates import find_duplicates
 
 SLOGAN = "buy now at evil dot com"
 

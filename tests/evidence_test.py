@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from keras_byorn.plausibility.evidence import Evidence
-from keras_byorn.plausibility.reference import FrozenReference
-from keras_byorn.plausibility.views import (
+from keras_byorn.detection.dataset_scores import Evidence
+from keras_byorn.detection.reference import FrozenReference
+from keras_byorn.data.views import (
     BlankImage,
     Blur,
     Crop,

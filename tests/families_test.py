@@ -14,8 +14,8 @@ import vlm_contract
 
 from keras_byorn.audit.html import one_picture
 from keras_byorn.data.examples import Examples
-from keras_byorn.plausibility.reference import FrozenReference
-from keras_byorn.targets.batches import TargetBatches
+from keras_byorn.detection.reference import FrozenReference
+from keras_byorn.training.target_batches import TargetBatches
 from keras_byorn.vlm import packing
 from keras_byorn.vlm.adapters import lora_candidates
 from keras_byorn.vlm.families import FAMILIES, family_of

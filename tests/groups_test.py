@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from keras_byorn.plausibility.groups import ALL, group_examples
-from keras_byorn.plausibility.thresholds import MixtureThreshold
+from keras_byorn.detection.groups import ALL, group_examples
+from keras_byorn.detection.decisions import MixtureThreshold
 
 CAPTION = "describe the image\n"
 QUESTION = "what colour is it\n"

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 from keras_byorn.data.examples import Examples
-from keras_byorn.plausibility.reference import FrozenReference
-from keras_byorn.plausibility.thresholds import FlagFraction
-from keras_byorn.plausibility.views import (
+from keras_byorn.detection.reference import FrozenReference
+from keras_byorn.detection.decisions import FlagFraction
+from keras_byorn.data.views import (
     BlankImage,
     Blur,
     NoPrompt,
     ShuffledImage,
 )
 from keras_byorn.targets import image_embeddings
-from keras_byorn.targets.image_embeddings import ImageEmbeddings
+from keras_byorn.data.image_embeddings import ImageEmbeddings
 from keras_byorn.training.callback import BYORnCallback
 from keras_byorn.training.model import BYORnModel
 from keras_byorn.training.regeneration import Regenerator

@@ -6,21 +6,21 @@ import keras
 import numpy as np
 import pytest
 
-from keras_byorn.plausibility.evidence import Evidence
-from keras_byorn.plausibility.kept_evidence import (
+from keras_byorn.detection.dataset_scores import Evidence
+from keras_byorn.detection.score_cache import (
     KeptEvidence,
     reference_digest,
 )
-from keras_byorn.plausibility.reference import FrozenReference
-from keras_byorn.plausibility.scorers import (
+from keras_byorn.detection.reference import FrozenReference
+from keras_byorn.detection.scorers import (
     Ensemble,
     MeanLogLikelihood,
     PointwiseMutualInformation,
     Regret,
     WorstSpan,
 )
-from keras_byorn.plausibility.thresholds import FlagFraction
-from keras_byorn.plausibility.views import (
+from keras_byorn.detection.decisions import FlagFraction
+from keras_byorn.data.views import (
     BlankImage,
     Blur,
     NoPrompt,

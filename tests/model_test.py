@@ -5,9 +5,9 @@ import keras_hub
 import numpy as np
 import pytest
 
-from keras_byorn.plausibility.reference import FrozenReference
-from keras_byorn.plausibility.scorers import MeanLogLikelihood, Scorer
-from keras_byorn.plausibility.thresholds import FlagFraction, Threshold
+from keras_byorn.detection.reference import FrozenReference
+from keras_byorn.detection.scorers import MeanLogLikelihood, Scorer
+from keras_byorn.detection.decisions import FlagFraction, Threshold
 from keras_byorn.training.model import BYORnModel
 from keras_byorn.training.objective import weighted_mean
 

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_byorn.plausibility.reference import FrozenReference
-from keras_byorn.plausibility.scorers import MeanLogLikelihood
-from keras_byorn.plausibility.thresholds import FlagFraction
+from keras_byorn.detection.reference import FrozenReference
+from keras_byorn.detection.scorers import MeanLogLikelihood
+from keras_byorn.detection.decisions import FlagFraction
 from keras_byorn.training.callback import BYORnCallback
 from keras_byorn.training.model import BYORnModel
 from keras_byorn.vlm.adapters import adapter_variables

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import tiny_families
 
-from keras_byorn.plausibility.log_likelihoods import token_log_likelihoods
-from keras_byorn.plausibility.reference import FrozenReference
+from keras_byorn.detection.token_scores import token_log_likelihoods
+from keras_byorn.detection.reference import FrozenReference
 from keras_byorn.vlm.task import VisionLanguageTask, logits_of
 
 # Nothing is asked of a hub: every file is made here.

@@ -5,7 +5,7 @@ import keras_hub
 import numpy as np
 import pytest
 
-from keras_byorn.plausibility.reference import FrozenReference
+from keras_byorn.detection.reference import FrozenReference
 from keras_byorn.training.model import BYORnModel
 
 

@@ -8,9 +8,9 @@ import vlm_contract
 from families_test import NAMES, load, presets  # noqa: F401, fixtures
 
 from keras_byorn.plausibility import response_head
-from keras_byorn.plausibility.log_likelihoods import token_evidence
-from keras_byorn.plausibility.response_head import response_evidence
-from keras_byorn.targets.batches import TargetBatches
+from keras_byorn.detection.token_scores import token_evidence
+from keras_byorn.vlm.response_logits import response_evidence
+from keras_byorn.training.target_batches import TargetBatches
 from keras_byorn.training.model import BYORnModel
 from keras_byorn.vlm.packing import first_marked
 from keras_byorn.vlm.task import logits_of

@@ -4,13 +4,13 @@ import keras
 import numpy as np
 import pytest
 
-from keras_byorn.plausibility.log_likelihoods import (
+from keras_byorn.detection.token_scores import (
     TokenEvidence,
     mean_over_response,
     token_evidence,
     token_log_likelihoods,
 )
-from keras_byorn.plausibility.scorers import (
+from keras_byorn.detection.scorers import (
     Duplication,
     Ensemble,
     MeanLogLikelihood,
@@ -21,7 +21,7 @@ from keras_byorn.plausibility.scorers import (
     ViewConsistency,
     WorstSpan,
 )
-from keras_byorn.plausibility.views import (
+from keras_byorn.data.views import (
     BlankImage,
     Blur,
     Crop,

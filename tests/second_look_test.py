@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from keras_byorn import BYORnModel
-from keras_byorn.targets.store import TargetStore
-from keras_byorn.training.diary import TrainingDiary
-from keras_byorn.training.second_look import (
+from keras_byorn.training.target_store import TargetStore
+from keras_byorn.training.loss_history import TrainingDiary
+from keras_byorn.training.suspect_review import (
     SecondLook,
     doubts,
     running_median,

@@ -8,12 +8,12 @@ from keras_byorn import attacks
 from keras_byorn.data.digit_scenes import load_digit_scenes
 from keras_byorn.data.examples import Examples
 from keras_byorn.plausibility import spans
-from keras_byorn.plausibility.log_likelihoods import TokenEvidence
-from keras_byorn.plausibility.scorers import Regret
-from keras_byorn.plausibility.thresholds import FlagFraction
-from keras_byorn.targets.batches import TargetBatches
+from keras_byorn.detection.token_scores import TokenEvidence
+from keras_byorn.detection.scorers import Regret
+from keras_byorn.detection.decisions import FlagFraction
+from keras_byorn.training.target_batches import TargetBatches
 from keras_byorn.training.callback import BYORnCallback
-from keras_byorn.training.masking import SpanMasking
+from keras_byorn.training.span_masking import SpanMasking
 from keras_byorn.training.model import BYORnModel
 from keras_byorn.vlm.tiny import tiny_preset
 

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from keras_byorn.targets import store as store_module
-from keras_byorn.targets.store import TargetStore
+from keras_byorn.training.target_store import TargetStore
 
 IDS = ["a", "b", "c", "d"]
 RESPONSES = ["right", "wrong", "good", "bad"]

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_byorn.plausibility.scorers import Duplication, Ensemble, Regret
-from keras_byorn.plausibility.thresholds import FlagFraction
+from keras_byorn.detection.scorers import Duplication, Ensemble, Regret
+from keras_byorn.detection.decisions import FlagFraction
 from keras_byorn.training.callback import BYORnCallback
 from keras_byorn.training.model import BYORnModel
 

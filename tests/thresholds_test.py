@@ -6,14 +6,14 @@ import keras
 import numpy as np
 import pytest
 
-from keras_byorn.plausibility.groups import ALL
-from keras_byorn.plausibility.thresholds import (
+from keras_byorn.detection.groups import ALL
+from keras_byorn.detection.decisions import (
     ConformalThreshold,
     FlagFraction,
     MixtureThreshold,
     Threshold,
 )
-from keras_byorn.plausibility.thresholds.mixture_threshold import ashman_d
+from keras_byorn.detection.decisions.mixture_threshold import ashman_d
 
 
 @keras.saving.register_keras_serializable(package="thresholds_test")

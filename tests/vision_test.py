@@ -6,8 +6,8 @@ import pytest
 import tiny_families
 import vlm_contract
 
-from keras_byorn.plausibility.reference import FrozenReference
-from keras_byorn.targets.batches import TargetBatches
+from keras_byorn.detection.reference import FrozenReference
+from keras_byorn.training.target_batches import TargetBatches
 from keras_byorn.training.model import BYORnModel
 from keras_byorn.training.regeneration import Regenerator
 from keras_byorn.vlm.task import VisionLanguageTask, logits_of

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 import tiny_families
 
-from keras_byorn.plausibility.reference import FrozenReference
-from keras_byorn.targets.batches import TargetBatches
+from keras_byorn.detection.reference import FrozenReference
+from keras_byorn.training.target_batches import TargetBatches
 from keras_byorn.training.model import BYORnModel
 from keras_byorn.training.regeneration import Regenerator
 from keras_byorn.vlm.adapters import lora_layers

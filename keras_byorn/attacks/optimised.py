@@ -11,11 +11,11 @@ from keras_byorn.attacks.checks import check_phrase, check_share
 from keras_byorn.attacks.targets import FixedTarget
 from keras_byorn.attacks.triggers import as_pixels, image_range
 from keras_byorn.data.examples import Examples
-from keras_byorn.plausibility.log_likelihoods import (
+from keras_byorn.detection.token_scores import (
     mean_over_response,
     token_log_likelihoods,
 )
-from keras_byorn.targets.batches import TargetBatches
+from keras_byorn.training.target_batches import TargetBatches
 
 
 class OptimisedTrigger:

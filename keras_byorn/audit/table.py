@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from keras_byorn.data.files import replacing
-from keras_byorn.plausibility.duplicates import find_duplicates
+from keras_byorn.data.duplicates import find_duplicates
 
 SUSPECT_FROM = 0.5
 ONE_GROUP = "all"

@@ -7,26 +7,26 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_byorn.plausibility.company import in_bad_company
-from keras_byorn.plausibility.evidence import Evidence
-from keras_byorn.plausibility.groups import group_examples
-from keras_byorn.plausibility.kept_evidence import KeptEvidence
-from keras_byorn.plausibility.scorers import (
+from keras_byorn.detection.copies import in_bad_company
+from keras_byorn.detection.dataset_scores import Evidence
+from keras_byorn.detection.groups import group_examples
+from keras_byorn.detection.score_cache import KeptEvidence
+from keras_byorn.detection.scorers import (
     Ensemble,
     MeanLogLikelihood,
     Regret,
     WorstSpan,
 )
-from keras_byorn.plausibility.thresholds import FlagFraction, MixtureThreshold
-from keras_byorn.targets.store import ALARM, RESTORED
-from keras_byorn.training.masking import SpanMasking
+from keras_byorn.detection.decisions import FlagFraction, MixtureThreshold
+from keras_byorn.training.target_store import ALARM, RESTORED
+from keras_byorn.training.span_masking import SpanMasking
 from keras_byorn.training.regeneration import (
     SAMPLERS,
     Regenerator,
     sampled_responses,
 )
-from keras_byorn.training.second_look import SecondLook
-from keras_byorn.training.teacher import averaged_weights, averaging
+from keras_byorn.training.suspect_review import SecondLook
+from keras_byorn.training.ema import averaged_weights, averaging
 
 TEACHERS = ("ema", "student", "none")
 TREATMENTS = ("replace", "mask")

@@ -9,15 +9,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_byorn.plausibility.log_likelihoods import token_log_likelihoods
-from keras_byorn.plausibility.reference import FrozenReference, TokenScoring
-from keras_byorn.plausibility.response_head import response_evidence
-from keras_byorn.plausibility.scorers import MeanLogLikelihood
-from keras_byorn.targets.batches import TargetBatches
-from keras_byorn.training.diary import TrainingDiary
+from keras_byorn.detection.token_scores import token_log_likelihoods
+from keras_byorn.detection.reference import FrozenReference, TokenScoring
+from keras_byorn.vlm.response_logits import response_evidence
+from keras_byorn.detection.scorers import MeanLogLikelihood
+from keras_byorn.training.target_batches import TargetBatches
+from keras_byorn.training.loss_history import TrainingDiary
 from keras_byorn.training.objective import example_losses, weighted_mean
 from keras_byorn.training.streams import StreamSample
-from keras_byorn.training.teacher import separate_averages
+from keras_byorn.training.ema import separate_averages
 from keras_byorn.vlm.generation import prompt_groups
 from keras_byorn.vlm.task import (
     VisionLanguageTask,

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_byorn.plausibility.log_likelihoods import mean_over_response
+from keras_byorn.detection.token_scores import mean_over_response
 
 
 def example_losses(log_likelihoods, response_mask):

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_byorn.plausibility.thresholds.threshold import Threshold, between
+from keras_byorn.detection.decisions.threshold import Threshold, between
 
 
 @keras.saving.register_keras_serializable(package="keras_byorn")

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_byorn.plausibility.scorers.scorer import TokenScorer
+from keras_byorn.detection.scorers.scorer import TokenScorer
 
 
 @keras.saving.register_keras_serializable(package="keras_byorn")

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_byorn.plausibility.scorers.scorer import Scorer, serialized
+from keras_byorn.detection.scorers.scorer import Scorer, serialized
 
 # Of a normal distribution, the distance of its quartiles from the median.
 QUARTILE = 0.6745

@@ -3,9 +3,9 @@
 import numpy as np
 from keras import ops
 
-from keras_byorn.plausibility.company import said_by_many
-from keras_byorn.plausibility.log_likelihoods import TokenEvidence
-from keras_byorn.plausibility.spans import find_spans, rest_of, token_cut
+from keras_byorn.detection.copies import said_by_many
+from keras_byorn.detection.token_scores import TokenEvidence
+from keras_byorn.detection.spans import find_spans, rest_of, token_cut
 
 
 class SpanMasking:

@@ -4,7 +4,7 @@ import collections
 
 import numpy as np
 
-from keras_byorn.plausibility.duplicates import MIN_WHOLE_WORDS
+from keras_byorn.data.duplicates import MIN_WHOLE_WORDS
 
 MIN_COPIES = 5  # fewer may be alike by chance
 MIN_SUSPECTS = 0.8  # share of the copies that are suspect by themselves

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from keras_byorn.data.digests import digest
 from keras_byorn.data.files import replacing
-from keras_byorn.plausibility.views import View
+from keras_byorn.data.views import View
 from keras_byorn.vlm.adapters import adapter_variables
 
 # To be raised where the same weights and examples come to give other evidence,

@@ -7,10 +7,10 @@ import numpy as np
 from keras import ops
 from scipy.stats import binom
 
-from keras_byorn.plausibility.scorers import MeanLogLikelihood
-from keras_byorn.plausibility.scorers.ensemble import QUARTILE
-from keras_byorn.plausibility.thresholds import MixtureThreshold
-from keras_byorn.targets.store import (
+from keras_byorn.detection.scorers import MeanLogLikelihood
+from keras_byorn.detection.scorers.ensemble import QUARTILE
+from keras_byorn.detection.decisions import MixtureThreshold
+from keras_byorn.training.target_store import (
     ALARM,
     RESTORED,
     SUSPECT,

@@ -8,17 +8,17 @@ import keras
 import numpy as np
 
 from keras_byorn.data.examples import Examples
-from keras_byorn.plausibility.spans import with_what_follows
-from keras_byorn.plausibility.views import View
-from keras_byorn.targets.buckets import (
+from keras_byorn.detection.spans import with_what_follows
+from keras_byorn.data.views import View
+from keras_byorn.data.length_buckets import (
     LENGTH_MULTIPLE,
     LengthBuckets,
     batches_of,
     extremes_first,
 )
-from keras_byorn.targets.image_embeddings import ImageEmbeddings
-from keras_byorn.targets.in_order import InOrder, filled
-from keras_byorn.targets.store import TargetStore
+from keras_byorn.data.image_embeddings import ImageEmbeddings
+from keras_byorn.data.scoring_batches import InOrder, filled
+from keras_byorn.training.target_store import TargetStore
 from keras_byorn.vlm.packing import first_marked
 from keras_byorn.vlm.task import VisionLanguageTask, images_of
 

@@ -3,11 +3,11 @@
 import keras
 from keras import ops
 
-from keras_byorn.plausibility.log_likelihoods import mean_over_response
-from keras_byorn.plausibility.scorers.mean_log_likelihood import (
+from keras_byorn.detection.token_scores import mean_over_response
+from keras_byorn.detection.scorers.mean_log_likelihood import (
     MeanLogLikelihood,
 )
-from keras_byorn.plausibility.scorers.scorer import Scorer, serialized
+from keras_byorn.detection.scorers.scorer import Scorer, serialized
 
 
 @keras.saving.register_keras_serializable(package="keras_byorn")

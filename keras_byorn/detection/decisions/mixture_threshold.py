@@ -5,7 +5,7 @@ import numpy as np
 from scipy.stats import gaussian_kde
 from sklearn.mixture import GaussianMixture
 
-from keras_byorn.plausibility.thresholds.threshold import Threshold, between
+from keras_byorn.detection.decisions.threshold import Threshold, between
 
 # Between two groups the density falls to half of the lower one's, or less.
 MAX_VALLEY = 0.5

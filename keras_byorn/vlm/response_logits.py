@@ -3,17 +3,13 @@
 import keras
 from keras import ops
 
-from keras_byorn.plausibility.log_likelihoods import (
-    TokenEvidence,
-    of_chosen_and_preferred,
-)
 from keras_byorn.vlm.task import decode
 
 # Logits that stand in memory at once, float32: 256 MiB.
 MAX_LOGITS = 2**26
 
 
-def response_evidence(
+def response_log_likelihoods(
     task,
     inputs,
     y,
@@ -22,7 +18,7 @@ def response_evidence(
     largest=None,
     training=False,
 ):
-    """What a model says of the response tokens, without logits of the rest.
+    """Computes log-likelihoods of response tokens, without logits of the rest.
 
     All of it is differentiable.
 
@@ -47,7 +43,9 @@ def response_evidence(
         training: bool.
 
     Returns:
-        A `TokenEvidence` of float32 tensors of the shape of `response_mask`.
+        A pair of float32 tensors of the shape of `response_mask`, nats, 0 off
+        the response: the log-likelihoods of the tokens that follow, and those
+        of the likeliest tokens there.
     """
     hidden, project, vocabulary_size = decode(task, inputs, training)
     if positions is not None:
@@ -57,10 +55,30 @@ def response_evidence(
     found = _project_in_blocks(hidden, y, project, num_blocks)
     if positions is not None:
         found = [spread(values, response_mask) for values in found]
-    return TokenEvidence(
-        *(ops.where(response_mask, values, 0.0) for values in found),
-        response_mask,
-    )
+    return tuple(ops.where(response_mask, values, 0.0) for values in found)
+
+
+def chosen_and_max(logits, y):
+    """Log-likelihoods of the tokens `y`, and of the likeliest, in float32.
+
+    Args:
+        logits: float tensor, `(..., V)`.
+        y: int tensor, `(...)`.
+
+    Returns:
+        A pair of float32 tensors, `(...)`, nats.
+    """
+    logits = ops.cast(logits, "float32")
+    chosen = ops.take_along_axis(logits, ops.expand_dims(y, -1), axis=-1)
+    norm = ops.logsumexp(logits, axis=-1)
+    return ops.squeeze(chosen, -1) - norm, ops.max(logits, axis=-1) - norm
+
+
+def mean_over_response(values, response_mask):
+    """Mean of `(B, T)` values over the response tokens, `(B,)` float32."""
+    mask = ops.cast(response_mask, "float32")
+    total = ops.sum(ops.cast(values, "float32") * mask, axis=-1)
+    return total / ops.maximum(ops.sum(mask, axis=-1), 1.0)
 
 
 def gather(values, positions):
@@ -93,8 +111,8 @@ def spread(values, response_mask):
 def _project_in_blocks(hidden, y, project, num_blocks):
     """Log-likelihoods of `y`, and of what is preferred, `(B, R)` each."""
     if num_blocks == 1:
-        return of_chosen_and_preferred(project(hidden), y)
-    block = keras.remat(lambda h, y: of_chosen_and_preferred(project(h), y))
+        return chosen_and_max(project(hidden), y)
+    block = keras.remat(lambda h, y: chosen_and_max(project(h), y))
     shape = ops.shape(y)
     count = shape[0] * shape[1]
     hidden = ops.reshape(hidden, (count, hidden.shape[-1]))

@@ -5,8 +5,8 @@ import collections
 import keras
 import numpy as np
 
-from keras_byorn.plausibility.groups import ALL
-from keras_byorn.plausibility.thresholds.threshold import Threshold
+from keras_byorn.detection.groups import ALL
+from keras_byorn.detection.decisions.threshold import Threshold
 
 
 @keras.saving.register_keras_serializable(package="keras_byorn")

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 from keras import ops
 
-from keras_byorn.plausibility.groups import ALL
+from keras_byorn.detection.groups import ALL
 
 
 class Threshold:

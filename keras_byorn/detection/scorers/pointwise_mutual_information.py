@@ -2,8 +2,8 @@
 
 import keras
 
-from keras_byorn.plausibility.scorers.scorer import TokenScorer, serialized
-from keras_byorn.plausibility.views import BlankImage
+from keras_byorn.detection.scorers.scorer import TokenScorer, serialized
+from keras_byorn.data.views import BlankImage
 
 
 @keras.saving.register_keras_serializable(package="keras_byorn")

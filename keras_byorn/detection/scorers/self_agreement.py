@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_byorn.plausibility.scorers.scorer import Scorer
+from keras_byorn.detection.scorers.scorer import Scorer
 
 
 @keras.saving.register_keras_serializable(package="keras_byorn")

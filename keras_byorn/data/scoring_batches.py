@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_byorn.targets.buckets import batches_of, extremes_first
+from keras_byorn.data.length_buckets import batches_of, extremes_first
 from keras_byorn.vlm.packing import first_marked
 
 

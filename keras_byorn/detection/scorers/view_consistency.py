@@ -3,11 +3,11 @@
 import keras
 from keras import ops
 
-from keras_byorn.plausibility.scorers.mean_log_likelihood import (
+from keras_byorn.detection.scorers.mean_log_likelihood import (
     MeanLogLikelihood,
 )
-from keras_byorn.plausibility.scorers.scorer import Scorer, serialized
-from keras_byorn.plausibility.views import Blur, Crop, Resize
+from keras_byorn.detection.scorers.scorer import Scorer, serialized
+from keras_byorn.data.views import Blur, Crop, Resize
 
 
 @keras.saving.register_keras_serializable(package="keras_byorn")

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_byorn.plausibility.log_likelihoods import (
+from keras_byorn.detection.token_scores import (
     TokenEvidence,
     mean_over_response,
 )

@@ -7,8 +7,8 @@ import tempfile
 import keras
 import numpy as np
 
-from keras_byorn.plausibility.log_likelihoods import TokenEvidence
-from keras_byorn.plausibility.response_head import response_evidence
+from keras_byorn.detection.token_scores import TokenEvidence
+from keras_byorn.vlm.response_logits import response_evidence
 from keras_byorn.vlm.adapters import (
     adapters_off,
     adapters_zeroed,

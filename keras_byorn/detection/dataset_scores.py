@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_byorn.plausibility.log_likelihoods import TokenEvidence
+from keras_byorn.detection.token_scores import TokenEvidence
 
 
 class Evidence:

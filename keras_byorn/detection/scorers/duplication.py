@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 
-from keras_byorn.plausibility.duplicates import find_duplicates
-from keras_byorn.plausibility.scorers.scorer import Scorer
+from keras_byorn.data.duplicates import find_duplicates
+from keras_byorn.detection.scorers.scorer import Scorer
 
 
 @keras.saving.register_keras_serializable(package="keras_byorn")
