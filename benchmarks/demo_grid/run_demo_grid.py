@@ -1,7 +1,7 @@
 """Runs the demo for every attack, seed and backend, and makes the table.
 
-    python examples/run_demo_grid.py                 # runs what is missing
-    python examples/run_demo_grid.py --table         # only makes the table
+    python benchmarks/demo_grid/run_demo_grid.py                 # runs what is missing
+    python benchmarks/demo_grid/run_demo_grid.py --table         # only makes the table
 
 Results are kept as they come in `examples/results/demo_grid.jsonl`, one line a
 run, so that a grid that was stopped goes on where it was. About two minutes a
@@ -43,7 +43,7 @@ def main():
     results = read_results()
     TABLE.write_text(
         "# The demo, over attacks, seeds and backends\n\n"
-        "Made by `python examples/run_demo_grid.py`.\n\n"
+        "Made by `python benchmarks/demo_grid/run_demo_grid.py`.\n\n"
         f"## Each attack\n\n{make_summary(results)}\n"
         f"## Every run\n\nSeeds 0, 1, 2 in order.\n\n{make_table(results)}"
     )

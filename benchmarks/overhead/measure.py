@@ -1,6 +1,6 @@
 """What the defence costs: time and memory beside KerasHub's own `fit`.
 
-    KERAS_BACKEND=jax python examples/benchmark_overhead.py
+    KERAS_BACKEND=jax python benchmarks/overhead/measure.py
 
 Tunes the same model on the same examples, a tenth of them poisoned, for as
 many epochs and with the same optimizer, by KerasHub's `vlm.fit`, by
@@ -18,7 +18,7 @@ which has learnt a small language first; `tiny`, the bundled preset on Digit
 Scenes, which are bound by what is not arithmetic; `pali_gemma_3b`, which has
 random weights and wants a GPU:
 
-    python examples/benchmark_overhead.py --size pali_gemma_3b \\
+    python benchmarks/overhead/measure.py --size pali_gemma_3b \\
         --dtype bfloat16 --threads 16
 
 or any preset of KerasHub whose preprocessor takes images, prompts and
@@ -585,7 +585,7 @@ def write_table(path):
     table = path.with_suffix(".md")
     table.write_text(
         "# What the defence costs\n\n"
-        "Made by `python examples/benchmark_overhead.py`, which tells what "
+        "Made by `python benchmarks/overhead/measure.py`, which tells what "
         "is measured; below 1 is cheaper than KerasHub's own `fit`. On a CPU "
         "the peak of memory is what was resident, compiled programs with it, "
         "of which the defence has several times as many: PyTorch, which "

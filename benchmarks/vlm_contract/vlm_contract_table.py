@@ -1,6 +1,6 @@
 """Which KerasHub families the package defends, and what of it works where.
 
-    python examples/vlm_contract_table.py --json contract.json
+    python benchmarks/vlm_contract/vlm_contract_table.py --json contract.json
 
 Scores, trains, regenerates, adapts with LoRA, saves and reloads a tiny random
 model of each family on each backend, and prints a table. Takes about ten

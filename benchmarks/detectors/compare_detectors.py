@@ -1,10 +1,10 @@
 # ruff: noqa: E402
 """Compares scorers, thresholds and defences over attacks and clean data.
 
-    python examples/compare_detectors.py                  # what is missing
-    python examples/compare_detectors.py --table          # only the tables
-    python examples/compare_detectors.py --long-preset LONG --cases insertion_64
-    KERAS_BACKEND=torch python examples/compare_detectors.py --seeds 10 \\
+    python benchmarks/detectors/compare_detectors.py                  # what is missing
+    python benchmarks/detectors/compare_detectors.py --table          # only the tables
+    python benchmarks/detectors/compare_detectors.py --long-preset LONG --cases insertion_64
+    KERAS_BACKEND=torch python benchmarks/detectors/compare_detectors.py --seeds 10 \\
         --defenses none,byorn --detector-seeds none       # on another backend
 
 About three minutes a case and seed on one CPU core, as many at a time as there
@@ -329,7 +329,7 @@ def write_tables(results):
     results = [r for r in results if r["backend"] == GRID_BACKEND]
     RESULTS.with_suffix(".md").write_text(
         "# Detectors and defences\n\n"
-        "Made by `python examples/compare_detectors.py`; every run is in "
+        "Made by `python benchmarks/detectors/compare_detectors.py`; every run is in "
         "`detectors.parquet`. Means over seeds, the worst seed in brackets.\n\n"
         f"## The defence as it comes\n\n{defence_table(results)}\n"
         "The ratio is that of exact match with BYORn and of the clean examples "
