@@ -1,0 +1,1 @@
+"""Benchmark of the overhead in time and memory; see `measure.py`."""
