@@ -1,11 +1,13 @@
 """Runs the demo for every attack, seed and backend, and makes the table.
 
-    python benchmarks/demo_grid/run_demo_grid.py                 # runs what is missing
-    python benchmarks/demo_grid/run_demo_grid.py --table         # only makes the table
+    python benchmarks/demo_grid/run_demo_grid.py          # what is missing
+    python benchmarks/demo_grid/run_demo_grid.py --table  # only the table
 
-Results are kept as they come in `examples/results/demo_grid.jsonl`, one line a
-run, so that a grid that was stopped goes on where it was. About two minutes a
-run, two runs at a time, each on a core of its own.
+Results are kept as they come in `results/demo_grid.jsonl`, one line a run, so
+that a grid that was stopped goes on where it was. About two minutes a run, two
+runs at a time on two cores: about an hour for all 63. In every run of patch,
+text, dual_key, blended and refusal the attack success should be 0.000 with
+BYORn, and the exact match at least 0.97 of that without a defence.
 """
 
 import argparse
@@ -20,11 +22,12 @@ import subprocess
 import sys
 import tempfile
 
-HERE = pathlib.Path(__file__).parent
+HERE = pathlib.Path(__file__).resolve().parent
+DEMO = HERE.parents[1] / "examples" / "defend_digit_scenes.py"
 RESULTS = HERE / "results" / "demo_grid.jsonl"
 TABLE = HERE / "results" / "demo_grid.md"
 BACKENDS = ("jax", "tensorflow", "torch")
-# What varies, and which arguments of the demo it takes.
+# The arguments of the demo in each case.
 CASES = {
     "patch": ["--attack", "patch"],
     "text": ["--attack", "text"],
@@ -86,7 +89,7 @@ def run_missing(args):
 
 
 def run(case, backend, seed, cores):
-    """One run of the demo on one core; its last line is kept."""
+    """Runs the demo on a free core and keeps its last line."""
     core = cores.get()
     cache = pathlib.Path(tempfile.gettempdir()) / "jax_programs"
     environment = {
@@ -95,9 +98,8 @@ def run(case, backend, seed, cores):
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
-    script = str(HERE / "defend_digit_scenes.py")
     with tempfile.TemporaryDirectory() as out:
-        command = [sys.executable, script, *CASES[case]]
+        command = [sys.executable, str(DEMO), *CASES[case]]
         process = subprocess.run(
             [*command, "--seed", str(seed), "--out", out],
             env=environment,
@@ -116,7 +118,7 @@ def run(case, backend, seed, cores):
 
 
 def make_summary(results):
-    """Markdown: a row for each case, over all its seeds and backends."""
+    """Renders a row for each case, over all its seeds and backends."""
     lines = [
         "| case | runs | attack success, undefended | BYORn, worst run | exact "
         "match, undefended | BYORn | ratio | flagged | recall |",
@@ -154,7 +156,7 @@ def summary_row(case, rows):
 
 
 def make_table(results):
-    """Markdown: a row for each case and backend, every seed in a cell."""
+    """Renders a row for each case and backend, every seed in a cell."""
     lines = [
         "| case | backend | attack success, undefended | BYORn | exact match, "
         "undefended | BYORn | ratio of means | flagged | recall | AUROC |",

@@ -1,11 +1,11 @@
-"""Which KerasHub families the package defends, and what of it works where.
+"""Makes the table of KerasHub families that the package defends.
 
     python benchmarks/vlm_contract/vlm_contract_table.py --json contract.json
 
-Scores, trains, regenerates, adapts with LoRA, saves and reloads a tiny random
-model of each family on each backend, and prints a table. Takes about ten
-minutes on two cores. Every cell should be a tick but those of Qwen 3.5, with
-which KerasHub 0.32 does not generate correctly.
+About ten minutes on two cores. Scores, trains, regenerates, adapts with LoRA,
+saves and reloads a tiny random model of each family on each backend. Every
+cell should be a tick but those of Qwen 3.5, with which KerasHub 0.32 does not
+generate correctly.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 BACKENDS = ("jax", "tensorflow", "torch")
 ROW = "contract row: "
 
@@ -41,7 +41,7 @@ def main():
 
 
 def rows_of_backend(backend, families):
-    """Runs one backend in a process of its own; returns its rows."""
+    """Runs one backend in a process of its own and returns its rows."""
     command = [sys.executable, __file__, "--worker"]
     if families:
         command += ["--families", families]
@@ -72,7 +72,7 @@ def rows_of_backend(backend, families):
 
 
 def run_families(families):
-    """The worker: prints a row for each family and capability."""
+    """Prints a row for each family and capability, as the worker."""
     sys.path.insert(0, str(ROOT / "tests"))
     import keras
     import tiny_families
@@ -101,7 +101,7 @@ def run_families(families):
 
 
 def attempt(capability):
-    """`None` if it works, else why not."""
+    """Tries a capability; returns `None`, or the error in one line."""
     try:
         capability()
     except Exception as error:
@@ -110,13 +110,13 @@ def attempt(capability):
 
 
 def named(error):
-    """An error in one line."""
+    """Returns an error in one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}"[:500]
 
 
 def table(rows):
-    """Markdown: families by backend and capability; faults below it."""
+    """Renders families by backend and capability, with faults below."""
     capabilities = list(dict.fromkeys(row["capability"] for row in rows))
     cells, faults = {}, []
     for row in rows:

@@ -1,0 +1,1 @@
+"""Comparison of scorers and decisions; see `compare_detectors.py`."""
