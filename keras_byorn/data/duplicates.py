@@ -1,36 +1,28 @@
-"""What responses share with one another, word for word."""
+"""Search for text that responses share with one another, word for word."""
 
 import collections
 import dataclasses
 import itertools
-import re
-import unicodedata
 
 import numpy as np
+
+from keras_byorn.data.words import normalized_words, word_spans
 
 # Shorter responses are equal by chance: "yes", "two dogs".
 MIN_WHOLE_WORDS = 3
 
-# Apostrophes and characters without ink do not part a word.
-_JOINERS = "'’\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff"
-# Scripts without spaces: every character is a word.
-_UNSPACED = "\u3040-\u30ff\u3400-\u9fff"
-_WORD = re.compile(rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])[\w{_JOINERS}])+")
-_JOINER = re.compile(f"[{_JOINERS}]")
-_ASCII_WORD = re.compile(r"[0-9a-z_]+")
-
 
 @dataclasses.dataclass(frozen=True)
 class Duplicates:
-    """What each example shares with others.
+    """Text that each example shares with others.
 
     Attributes:
-        counts: int array, `(N,)`. How many examples share the text, itself
-            included; 1 where nobody else has it.
-        texts: list of N. The shared part of the example's own response, as
-            it stands there; `None` where nothing is shared.
-        others: list of N tuples of ints. The first few positions, in
-            ascending order, of other examples that share it.
+        counts: int array, `(N,)`. Number of examples that share the text, the
+            example itself included; 1 if no other has it.
+        texts: list of N strings. Shared part of the example's own response,
+            spelled as in the response; `None` if nothing is shared.
+        others: list of N tuples of ints. First positions, in ascending order,
+            of other examples that share the text.
     """
 
     counts: np.ndarray
@@ -42,16 +34,16 @@ def find_duplicates(prompts, responses, min_words=5, max_others=5):
     """Finds the text that each response shares with most other responses.
 
     Two responses share a text if both are the same words, at least three of
-    them, or if both hold the same `min_words` words in a row. Case, spaces,
-    punctuation and invisible characters do not count. A run of words that
-    also stands in an example's own prompt is explained by it and is not
-    counted there, as in an answer that repeats its question.
+    them, or if both hold the same `min_words` words in a row, as given by
+    `normalized_words()`: case, spaces, punctuation and invisible characters
+    do not count. A run of words that also stands in an example's own prompt
+    is explained by it and is not counted there, as in an answer that repeats
+    its question.
 
-    Of all that it shares, an example gets what most examples share: the
-    whole response, or the run of words. The run is then as long as it can
-    be: every `min_words` words in it are shared by the same examples. A
-    longer text that fewer share does not hide one that many share, so that
-    a slogan stands out in whatever honest sentence it was put.
+    An example gets the text that most examples share: the whole response, or
+    the longest run of words of which every `min_words` words are shared by
+    the same examples. A longer text that fewer share does not hide one that
+    many share, so a slogan stands out in any honest sentence around it.
 
     Takes memory in proportion to the number of words, and the time to sort
     them: seconds for a million. Words are compared, not their hashes.
@@ -61,14 +53,14 @@ def find_duplicates(prompts, responses, min_words=5, max_others=5):
         responses: iterable of N strings, read once.
         min_words: int, at least 2. The shortest run of words that counts.
             Defaults to 5.
-        max_others: int. How many other positions are named. Defaults to 5.
+        max_others: int. Number of other positions to name. Defaults to 5.
 
     Returns:
         `Duplicates`.
 
     Raises:
-        ValueError: if there are not as many prompts as responses, or if
-            `min_words` is below 2.
+        ValueError: If there are not as many prompts as responses, or if
+            `min_words` is not an integer of at least 2.
 
     Example:
 
@@ -78,6 +70,10 @@ def find_duplicates(prompts, responses, min_words=5, max_others=5):
     ... )
     >>> found.counts.tolist(), found.texts[0], found.others[0]
     ([2, 2, 1], 'Buy now at evil dot com', (1,))
+
+    Reference:
+        - [Karp, Miller and Rosenberg, 1972](https://doi.org/10.1145/800152.804905),
+          numbering of equal runs
     """
     if not isinstance(min_words, int) or min_words < 2:
         raise ValueError(
@@ -95,8 +91,9 @@ def find_duplicates(prompts, responses, min_words=5, max_others=5):
 class _Texts:
     """Words as numbers, one text after the other.
 
-    `response_ids` are those of all responses in a row; the text at position
-    `i` is `response_ids[starts[i]:starts[i + 1]]`; so for prompts.
+    `response_ids` are the numbers of all responses in a row; those of the
+    response at position `i` begin at `response_starts[i]` and end before
+    `response_starts[i + 1]`. Prompts are stored in the same way.
     """
 
     responses: list[str]
@@ -111,7 +108,7 @@ class _Texts:
 
 @dataclasses.dataclass(frozen=True)
 class _Sharing:
-    """Who shares what: groups of positions, and the group of each example.
+    """Groups of positions that share a text, and the group of each example.
 
     The positions of group `g` are `members[starts[g]:starts[g + 1]]`, each
     once, ascending. `group` is -1 where an example shares nothing. `first`
@@ -143,25 +140,16 @@ def _read(prompts, responses):
                 f"{'prompt' if prompt is None else 'response'} at position "
                 f"{len(kept)}"
             )
-        prompt_ids.extend([vocabulary[word] for word in _words(prompt)])
-        response_ids.extend([vocabulary[word] for word in _words(response)])
+        prompt_ids.extend(
+            [vocabulary[word] for word in normalized_words(prompt)]
+        )
+        response_ids.extend(
+            [vocabulary[word] for word in normalized_words(response)]
+        )
         prompt_starts.append(len(prompt_ids))
         response_starts.append(len(response_ids))
         kept.append(response)
     return _Texts(kept, *(np.asarray(column, "int64") for column in columns))
-
-
-def _words(text):
-    """The words of a text, normalised."""
-    if text.isascii():
-        return _ASCII_WORD.findall(text.lower().replace("'", ""))
-    words = (_normalise(match) for match in _WORD.findall(text))
-    return [word for word in words if word]
-
-
-def _normalise(word):
-    """Takes case, width, apostrophes and invisible characters off a word."""
-    return _JOINER.sub("", unicodedata.normalize("NFKC", word)).casefold()
 
 
 def _share_whole(texts):
@@ -208,9 +196,9 @@ def _share_runs(texts, min_words):
 def _name_runs(ids, length):
     """Numbers the runs of `length` words that begin at each word.
 
-    Equal runs get equal numbers and others do not (Karp, Miller and
-    Rosenberg, 1972): a run of twice the length is a pair of runs. What begins
-    too near the end for a whole run gets a number without a meaning.
+    Equal runs get equal numbers and others do not, because a run of twice the
+    length is a pair of runs (Karp, Miller and Rosenberg, 1972). Words too near
+    the end for a whole run get a number without a meaning.
     """
     names, width = ids, 1
     while width < length:
@@ -223,13 +211,13 @@ def _name_runs(ids, length):
 
 
 def _whole_runs(starts, num_words, length):
-    """The words at which a run of `length` begins and ends in one text."""
+    """Returns the words at which a whole run of `length` begins in a text."""
     ends = np.repeat(starts[1:], np.diff(starts))
     return np.flatnonzero(np.arange(num_words) + length <= ends)
 
 
 def _in_own_prompt(texts, names, names_here, owner_here, offset, length):
-    """Which runs of the responses stand in the prompt of their example."""
+    """Marks the runs of responses that stand in their example's prompt."""
     starts = texts.prompt_starts
     places = _whole_runs(starts, len(texts.prompt_ids), length)
     owner = np.repeat(np.arange(len(texts)), np.diff(starts))[places]
@@ -239,7 +227,7 @@ def _in_own_prompt(texts, names, names_here, owner_here, offset, length):
 
 
 def _members_of_runs(names, owner):
-    """The examples that have each run, and each run's group."""
+    """Groups equal runs and collects the examples that have them."""
     _, group = np.unique(names, return_inverse=True)
     num_examples = owner.max(initial=0) + 1
     pairs = np.unique(group * num_examples + owner)
@@ -250,7 +238,7 @@ def _members_of_runs(names, owner):
 
 
 def _most_shared(places, owner, group, members, bounds, num_examples):
-    """The most shared run of each example, and how far it reaches.
+    """Finds the most shared run of each example, and its reach.
 
     Returns:
         A tuple of int arrays, `(N,)`: the index of the run, -1 without one;
@@ -261,7 +249,7 @@ def _most_shared(places, owner, group, members, bounds, num_examples):
     if not len(places):
         return none, none, none
     counts = np.diff(bounds)[group]
-    # Example by example the most shared first; then as they stand there.
+    # By example, then from the most to the least shared, then by place.
     order = np.lexsort((places, -counts, owner))
     positions, at = np.unique(owner[order], return_index=True)
     best = none.copy()
@@ -276,10 +264,10 @@ def _most_shared(places, owner, group, members, bounds, num_examples):
 
 
 def _sharer_sets(members, bounds):
-    """A number for the set of examples in each group.
+    """Numbers the groups by the set of examples in them.
 
-    Sums of random 64-bit numbers: equal sets have equal sums, others do not,
-    but for a chance of about one in 2**64 a pair.
+    Sums random 64-bit numbers: equal sets have equal sums, and two other sets
+    have equal sums with a probability of about one in 2**64.
     """
     tags = np.random.default_rng(0).integers(
         0, 2**64, members.max(initial=0) + 1, "uint64"
@@ -288,7 +276,7 @@ def _sharer_sets(members, bounds):
 
 
 def _whichever_is_more(texts, whole, runs, max_others):
-    """Takes the whole response where as many share it as a run."""
+    """Chooses the whole response if as many share it as a run of words."""
     is_whole = whole.counts >= runs.counts
     counts = np.where(is_whole, whole.counts, runs.counts)
     shared, others = [None] * len(texts), [()] * len(texts)
@@ -305,6 +293,6 @@ def _whichever_is_more(texts, whole, runs, max_others):
 
 
 def _stretch(text, first, last):
-    """The part of a text from its word `first` to its word `last`."""
-    places = [m.span() for m in _WORD.finditer(text) if _normalise(m.group())]
+    """Returns the part of a text from its word `first` to its word `last`."""
+    places = word_spans(text)
     return text[places[first][0] : places[last][1]]
