@@ -43,13 +43,7 @@ def main():
     args = parse_arguments()
     if not args.table:
         run_missing(args)
-    results = read_results()
-    TABLE.write_text(
-        "# The demo, over attacks, seeds and backends\n\n"
-        "Made by `python benchmarks/demo_grid/run_demo_grid.py`.\n\n"
-        f"## Each attack\n\n{make_summary(results)}\n"
-        f"## Every run\n\nSeeds 0, 1, 2 in order.\n\n{make_table(results)}"
-    )
+    TABLE.write_text(render(read_results()))
     print(TABLE.read_text())
 
 
@@ -65,12 +59,14 @@ def parse_arguments():
 
 
 def read_results():
+    """Reads the results that were kept, a list of dicts."""
     if not RESULTS.exists():
         return []
     return [json.loads(line) for line in RESULTS.read_text().splitlines()]
 
 
 def run_missing(args):
+    """Runs what is missing, as many at a time as there are cores."""
     done = {(r["case"], r["backend"], r["seed"]) for r in read_results()}
     wanted = itertools.product(
         args.seeds.split(","), args.cases.split(";"), args.backends.split(",")
@@ -117,6 +113,16 @@ def run(case, backend, seed, cores):
     print(json.dumps(result), flush=True)
 
 
+def render(results):
+    """Renders the tables of all results, in Markdown."""
+    return (
+        "# The demo, over attacks, seeds and backends\n\n"
+        "Made by `python benchmarks/demo_grid/run_demo_grid.py`.\n\n"
+        f"## Each attack\n\n{make_summary(results)}\n"
+        f"## Every run\n\nSeeds 0, 1, 2 in order.\n\n{make_table(results)}"
+    )
+
+
 def make_summary(results):
     """Renders a row for each case, over all its seeds and backends."""
     lines = [
@@ -132,6 +138,8 @@ def make_summary(results):
 
 
 def summary_row(case, rows):
+    """Renders the row of a case."""
+
     def values(defence, key):
         return [row[defence][key] for row in rows]
 
@@ -174,6 +182,8 @@ def make_table(results):
 
 
 def table_row(case, backend, rows):
+    """Renders the row of a case and backend."""
+
     def cell(defence, key):
         values = [row[defence][key] for row in rows]
         return " ".join("-" if v is None else f"{v:.3f}" for v in values)

@@ -1,22 +1,17 @@
 """The comparison: what is still to run, and what its tables say."""
 
-import importlib.util
 import json
-import pathlib
 import types
 
 import pytest
-
-SCRIPT = pathlib.Path(__file__).parent.parent / "examples/compare_detectors.py"
+from detectors import compare_detectors, tables
+from detectors.compare_detectors import missing_arguments
 
 
 @pytest.fixture
-def script(tmp_path, monkeypatch):
-    spec = importlib.util.spec_from_file_location("compare_detectors", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    monkeypatch.setattr(module, "RESULTS", tmp_path / "detectors.jsonl")
-    return module
+def path(tmp_path):
+    """The file of the results, not there yet."""
+    return tmp_path / "detectors.jsonl"
 
 
 def figures(success, match):
@@ -41,54 +36,54 @@ def result(case, seed, backend="jax", detectors=None, **defenses):
     }
 
 
-def keep(script, *results):
+def keep(path, *results):
     lines = [json.dumps(one) + "\n" for one in results]
-    script.RESULTS.write_text("".join(lines))
+    path.write_text("".join(lines))
 
 
-def test_runs_of_one_case_are_one_result(script):
+def test_runs_of_one_case_are_one_result(path):
     """Defences that were run later join; other backends stay apart."""
     keep(
-        script,
+        path,
         result("concept", 10, none=(1.0, 0.9)),
         result("concept", 10, byorn=(0.0, 0.8)),
         result("concept", 10, "torch", byorn=(0.0, 0.7)),
     )
-    first, second = script.read_results()
+    first, second = compare_detectors.read_results(path)
     assert set(first["defenses"]) == {"none", "byorn"}
     assert set(second["defenses"]) == {"byorn"}
 
 
-def test_only_what_is_missing_is_run(script):
+def test_only_what_is_missing_is_run():
     """Of defences and of scorers; clean data have no clean part."""
     args = types.SimpleNamespace(
         defenses="none,clean_only,byorn", detector_seeds="10"
     )
     known = result("concept", 10, none=(1.0, 0.9), byorn=(0.0, 0.8))
-    missing = script.missing_arguments("concept", "10", known, args)
+    missing = missing_arguments("concept", "10", known, args)
     assert missing == ["--defenses", "clean_only", "--detector-seeds", "10"]
-    missing = script.missing_arguments("concept", "11", known, args)
+    missing = missing_arguments("concept", "11", known, args)
     assert missing == ["--defenses", "clean_only", "--detector-seeds", "none"]
     known = result(
         "clean yes_no", 10, detectors={"a": {}}, none=(None, 0.9),
         byorn=(None, 0.9),
     )  # fmt: skip
-    assert script.missing_arguments("clean yes_no", "10", known, args) == []
-    missing = script.missing_arguments("insertion_8", "10", None, args)
+    assert missing_arguments("clean yes_no", "10", known, args) == []
+    missing = missing_arguments("insertion_8", "10", None, args)
     assert missing == ["--defenses", "", "--detector-seeds", "10"]
 
 
-def test_tables_tell_the_worst_seed(script):
+def test_tables_show_the_worst_seed(path):
     """The ratio is of the same seed; other backends have their own table."""
     keep(
-        script,
+        path,
         result("concept", 10, none=(1.0, 0.9), byorn=(0.0, 0.8)),
         result("concept", 10, clean_only=(0.0, 1.0)),
         result("concept", 11, none=(0.5, 0.8), byorn=(0.2, 0.8)),
         result("concept", 10, "torch", byorn=(0.1, 0.7)),
     )
-    script.write_tables(script.read_results())
-    text = script.RESULTS.with_suffix(".md").read_text()
+    tables.write_tables(compare_detectors.read_results(path), path)
+    text = path.with_suffix(".md").read_text()
     grid, torch = text.split("## The same on torch")
     (row,) = [line for line in grid.splitlines() if line.startswith("| conc")]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
@@ -108,4 +103,12 @@ def test_tables_tell_the_worst_seed(script):
         "0.000 (0.000)",
     ]
     assert "| concept | 1 | - | 0.100 (0.100) |" in torch
-    assert script.RESULTS.with_suffix(".parquet").exists()
+    assert path.with_suffix(".parquet").exists()
+
+
+def test_committed_tables_are_of_the_committed_results(path):
+    """Made anew they are the same, to the letter."""
+    results = compare_detectors.read_results(compare_detectors.RESULTS)
+    tables.write_tables(results, path)
+    committed = compare_detectors.RESULTS.with_suffix(".md")
+    assert path.with_suffix(".md").read_text() == committed.read_text()

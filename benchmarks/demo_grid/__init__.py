@@ -1,0 +1,1 @@
+"""Grid of runs of the demo; see `run_demo_grid.py`."""

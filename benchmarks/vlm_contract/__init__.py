@@ -1,0 +1,1 @@
+"""Contract of every family; see `vlm_contract_table.py`."""
