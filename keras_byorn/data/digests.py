@@ -1,4 +1,4 @@
-"""Names that follow from content: the same for the same, in every run."""
+"""Digests of texts and arrays, equal for equal content in every run."""
 
 import hashlib
 
@@ -6,21 +6,24 @@ import numpy as np
 
 
 def digest(parts):
-    """A BLAKE2b digest of texts and arrays, 128 bits.
+    """Computes a BLAKE2b digest of texts and arrays, 128 bits.
 
-    Where one part ends and the next begins counts, and so do data type and
-    shape of an array.
+    Depends on the ends of the parts and on dtype and shape of each array.
 
     Args:
-        parts: iterable of strings and arrays, of any type that NumPy knows.
-            They are read one at a time.
+        parts: iterable of strings and arrays, of any dtype of NumPy, read one
+            at a time.
 
     Returns:
         A string of 32 hexadecimal digits.
 
     Example:
 
-    >>> digest(["a red three", np.zeros((32, 32, 3), "uint8")])
+    >>> digest(["a red three", np.zeros((1, 1, 3), "uint8")])
+    '61268533a184fae3f5feef76aeaa9ed6'
+
+    Reference:
+        - [Saarinen and Aumasson, 2015](https://www.rfc-editor.org/rfc/rfc7693)
     """
     state = hashlib.blake2b(digest_size=16)
     for part in parts:

@@ -6,35 +6,39 @@ import numpy as np
 
 from keras_byorn.data.digests import digest
 
-FIELDS = ("prompts", "responses")  # and `images`, where there are any
+FIELDS = ("prompts", "responses")  # `images` may be missing
 
 
 class Examples:
     """Random access to (image, prompt, response) examples with stable ids.
 
-    Reads from whatever has a length and integer indexing, and keeps nothing
-    but the ids: a list of dicts, a dict of arrays, a TFDS data source, a
-    Hugging Face data set.
+    Reads any source with a length and integer indexing, such as a list of
+    dicts, a dict of arrays, a TFDS data source or a Hugging Face data set.
+    Keeps nothing of it but the ids.
 
     Args:
         source: one of
             - a sequence of dicts with the keys `"images"` (uint8 or float,
-              `(H, W, 3)`; a list of such arrays; or `None` or left out where
-              there is no image), `"prompts"` (string), `"responses"` (string)
+              `(H, W, 3)`; a list of such arrays; or `None` or left out
+              without an image), `"prompts"` (string), `"responses"` (string)
               and, unless `example_ids` is given, `"example_id"` (string);
             - a dict of equally long columns with these keys;
             - a TFDS data source or a Hugging Face data set with such rows.
         example_ids: optional sequence of strings, unique, and stable from run
             to run. Defaults to the rows' `"example_id"`. With `"content"` each
             is a digest of the example's images, prompt and response, so that
-            it stays the same wherever others are added or taken out, and
-            changes where the example does; equal examples are numbered. This
-            reads each example once.
-        rename: optional dict from the source's field names to ours, such as
-            `{"image": "images", "caption": "responses"}`.
+            it does not change if others are added or removed, and changes if
+            the example does; equal examples are numbered. This reads each
+            example once.
+        rename: optional dict from the source's field names to those above,
+            such as `{"image": "images", "caption": "responses"}`. Defaults to
+            `None`, no field renamed.
+
+    Attributes:
+        example_ids: list of N strings, in the order of the source.
 
     Raises:
-        ValueError: if a field is missing or comes twice after `rename`, if
+        ValueError: If a field is missing or comes twice after `rename`, if
             columns differ in length, if there are no examples, or if two
             examples have the same id.
 
@@ -50,10 +54,14 @@ class Examples:
     ... )
     >>> examples[1]["responses"]
     'a blue four'
+    >>> examples
+    <Examples: 2 examples from a dict of columns>
     """
 
     def __init__(self, source, example_ids=None, rename=None):
+        self._kind = type(source).__name__
         if isinstance(source, dict):
+            self._kind = "a dict of columns"
             source = _Columns(source)
         self._source = source
         self._rename = dict(rename or {})
@@ -87,8 +95,8 @@ class Examples:
         repeated = [i for i, n in counts.items() if n > 1]
         if repeated:
             raise ValueError(
-                "`example_ids` must be unique, for examples are known by "
-                "them. Number the repeated ones, or drop the copies. "
+                "`example_ids` must be unique, because examples are known "
+                "by them. Number the repeated ones, or drop the copies. "
                 f"Received repeatedly: {repeated[:5]} "
                 f"({len(repeated)} such ids)"
             )
@@ -97,8 +105,8 @@ class Examples:
         return len(self._source)
 
     def __getitem__(self, index):
-        """The example at a position, a dict of the four fields."""
-        index = range(len(self))[index]  # negative and out of range, as lists
+        """Reads the example at a position, a dict of the four fields."""
+        index = range(len(self))[index]  # as a list: negative, out of range
         example_id = self.example_ids[index]
         if example_id in self._replacements:
             return dict(self._replacements[example_id])
@@ -113,25 +121,71 @@ class Examples:
     def __iter__(self):
         return (self[index] for index in range(len(self)))
 
+    def __repr__(self):
+        facts = [f"{len(self):,} examples from {self._kind}"]
+        if self._rename:
+            names = (f"{old} -> {new}" for old, new in self._rename.items())
+            facts.append(f"renamed {', '.join(names)}")
+        if self._replacements:
+            facts.append(f"{len(self._replacements):,} replaced")
+        return f"<Examples: {'; '.join(facts)}>"
+
     def by_id(self, example_id):
-        """The example with an id; `KeyError` if there is none."""
+        """Reads the example with an id.
+
+        Args:
+            example_id: string.
+
+        Returns:
+            Dict with `"example_id"`, `"images"`, `"prompts"` and
+            `"responses"`.
+
+        Raises:
+            KeyError: If there is no such example.
+
+        Example:
+
+        >>> examples.by_id("b")["responses"]
+        'a blue four'
+        """
         return self[self._index[example_id]]
 
     def index_of(self, example_id):
-        """The position of an id; `KeyError` if there is none."""
+        """Returns the position of an example.
+
+        Args:
+            example_id: string.
+
+        Returns:
+            int, from 0.
+
+        Raises:
+            KeyError: If there is no such example.
+
+        Example:
+
+        >>> examples.index_of("b")
+        1
+        """
         return self._index[example_id]
 
     def replaced(self, replacements):
-        """The same examples in the same order, some of them replaced.
+        """Copies the collection with other examples under some of the ids.
 
         Args:
             replacements: dict from `example_id` to the example to put there.
 
         Returns:
-            A new `Examples`; this one stays as it is.
+            A new `Examples` in the order of this one, which does not change.
 
         Raises:
-            ValueError: if an id is not among `example_ids`.
+            ValueError: If an id is not among `example_ids`.
+
+        Example:
+
+        >>> mended = {**examples[1], "responses": "a blue five"}
+        >>> examples.replaced({"b": mended})[1]["responses"]
+        'a blue five'
         """
         unknown = [i for i in replacements if i not in self._index]
         if unknown:
@@ -156,9 +210,9 @@ class Examples:
         if twice:
             raise ValueError(
                 "`rename` must not give two fields of `source` one name. Drop "
-                "the field that is not wanted, or rename it too, to a name of "
-                f"no use here. Received: rename={self._rename} for a source "
-                f"with {sorted(row)}, so that {sorted(twice)} comes twice"
+                "the unwanted field, or rename it too, to an unused name. "
+                f"Received: rename={self._rename} for a source with "
+                f"{sorted(row)}, so that {sorted(twice)} comes twice"
             )
 
     def _row(self, index, fields):
@@ -170,15 +224,15 @@ class Examples:
         if missing:
             raise ValueError(
                 f"`source` must have the fields {', '.join(fields)}. Pass "
-                "`rename={'their name': 'our name'}` where names differ, and "
-                "`example_ids=`, a list or 'content', where there is no "
+                "`rename={'name in source': 'name here'}` if names differ, "
+                "and `example_ids=`, a list or 'content', if there is no "
                 f"`example_id`. Missing: {missing}. Received: {sorted(row)}"
             )
         return row
 
 
 class _Columns:
-    """A dict of columns, read by row."""
+    """Reads a dict of columns by row."""
 
     def __init__(self, columns):
         lengths = {key: len(column) for key, column in columns.items()}
@@ -201,13 +255,13 @@ def _check_content(example_ids):
     if example_ids != "content":
         raise ValueError(
             "`example_ids` must be a sequence of strings, one for each "
-            "example, or 'content' for ids that follow from what the examples "
-            f"are. Received: example_ids={example_ids!r}"
+            "example, or 'content' for ids that follow from images and texts. "
+            f"Received: example_ids={example_ids!r}"
         )
 
 
 def _content_id(row):
-    """The same for the same images, prompt and response."""
+    """Returns an id that follows from images, prompt and response."""
     images = _images(row.get("images"))
     if not isinstance(images, list):
         images = [] if images is None else [images]
@@ -215,7 +269,7 @@ def _content_id(row):
 
 
 def _numbered(ids):
-    """The second of two equal ids has a 2 behind it, and so on."""
+    """Adds a number to repeated ids: `a`, `a-2`, `a-3`."""
     counts = collections.Counter()
     numbered = []
     for example_id in ids:
@@ -226,7 +280,7 @@ def _numbered(ids):
 
 
 def _images(value):
-    """One image as an array, several as a list of arrays, none as `None`."""
+    """Converts one image to an array, several to a list, none to `None`."""
     if value is None:
         return None
     if isinstance(value, (list, tuple)):
@@ -237,7 +291,7 @@ def _images(value):
 
 
 def _text(value):
-    """Text as TFDS, NumPy or a user hands it over; what is no text stays."""
+    """Converts text of TFDS or NumPy to `str`; returns all else unchanged."""
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value.item()
     if isinstance(value, bytes):

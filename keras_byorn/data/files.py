@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic writing of files: whole or not at all."""
 
 import contextlib
 import os
@@ -7,16 +7,16 @@ import pathlib
 
 @contextlib.contextmanager
 def replacing(path):
-    """Lets a file be written under a temporary name, then renames it.
+    """Writes a file under a temporary name, then renames it.
 
-    If writing fails, the temporary file is removed and the older file at
-    `path`, if there is one, stays as it was. Missing folders are made.
+    If writing fails, removes the temporary file and leaves an older file at
+    `path` unchanged. Makes missing folders.
 
     Args:
-        path: string or path. Where the file shall be in the end.
+        path: string or path. The final place of the file.
 
     Returns:
-        Context manager that gives the temporary `pathlib.Path` to write to.
+        Context manager that yields the temporary `pathlib.Path` to write to.
 
     Example:
 

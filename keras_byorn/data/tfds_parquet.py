@@ -1,4 +1,4 @@
-"""The Parquet files of TensorFlow Datasets, with every row in them."""
+"""Parquet files of TensorFlow Datasets, with every row in them."""
 
 import contextlib
 import itertools
@@ -12,11 +12,14 @@ ROWS_A_BATCH = 100
 
 @contextlib.contextmanager
 def every_parquet_row():
-    """Mends the Parquet writer of TFDS while files are written.
+    """Replaces the Parquet writer of TFDS within a block.
 
-    TFDS 4.9.10 cuts its stream of examples in batches of 100 as if it were a
-    list, so that batch n skips 100 n examples and most of them are lost. Here
-    they are taken from the stream one batch after the other.
+    TFDS 4.9.10 slices its stream of examples into batches of 100 like a list,
+    so that batch n skips 100 n examples and most of them are lost. The writer
+    of this block takes one batch after the other from the stream.
+
+    Returns:
+        Context manager.
 
     Example:
 

@@ -234,8 +234,21 @@ def test_replaced_refuses_unknown_ids():
         from_list().replaced({"z": rows()[0]})
 
 
-def test_rename_onto_a_field_that_exists_is_an_error(make_examples):
+def test_rename_onto_a_field_that_exists_is_an_error():
     """Otherwise the one would overwrite the other without a word."""
-    rows = [{**row, "caption": "another"} for row in make_examples(2)]
+    source = [{**row, "caption": "another"} for row in rows()]
     with pytest.raises(ValueError, match="`rename` must not .* 'responses'"):
-        Examples(rows, rename={"caption": "responses"})[0]
+        Examples(source, rename={"caption": "responses"})[0]
+
+
+def test_repr_says_what_it_holds():
+    """A notebook shows the count, the source and the fields renamed."""
+    assert repr(from_columns()) == (
+        "<Examples: 3 examples from a dict of columns>"
+    )
+    assert repr(from_datasets()) == (
+        "<Examples: 3 examples from Source; renamed image -> images, "
+        "question -> prompts, answer -> responses>"
+    )
+    replaced = from_list().replaced({"b": rows()[0]})
+    assert repr(replaced) == "<Examples: 3 examples from list; 1 replaced>"
