@@ -38,7 +38,7 @@ import keras_hub
 import keras_byorn
 from keras_byorn import attacks, baselines, evaluation
 from keras_byorn.data.digit_scenes import TASKS, load_digit_scenes
-from keras_byorn.plausibility import scorers
+from keras_byorn.detection import scorers
 from keras_byorn.vlm.task import VisionLanguageTask
 
 COLUMNS = {
@@ -52,7 +52,7 @@ COLUMNS = {
     "flagged_fraction": "flagged",
     "train_seconds": "seconds",
 }
-# Attacks that are fitted to the pretrained model, and what they want.
+# Attacks that are fitted to the pretrained model, and their targets.
 OPTIMISED_TARGETS = {
     "optimised": attacks.FixedTarget.text,
     "optimised_refusal": "sorry i cannot answer that",
@@ -104,24 +104,46 @@ def parse_arguments(arguments=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    add = parser.add_argument
+    add_data_options(parser.add_argument)
+    add_defence_options(parser.add_argument)
+    add_training_options(parser.add_argument)
+    args = parser.parse_args(arguments)
+    unknown = set(args.defense) - set(DEFENCES)
+    if unknown:
+        parser.error(
+            f"--defense must be among {','.join(DEFENCES)}. "
+            f"Received: {','.join(sorted(unknown))}"
+        )
+    return args
+
+
+def add_data_options(add):
     add(
         "--attack",
         default="patch",
         help=f"one of {', '.join(ATTACK_NAMES)}, or path/to/file.py:Class,\n"
         "or several of them with a + between",
     )
+    add("--poison-rate", type=float, default=0.1)
+    add(
+        "--epsilon",
+        type=float,
+        default=16 / 255,
+        help="of the optimised attacks, as a share of the pixel range",
+    )
+    add("--task", default="terse_captions", choices=list(TASKS))
+    add("--num-examples", type=int, default=4000)
+    add("--num-test", type=int, default=1000)
+    add("--data-dir", help="defaults to the folder of TFDS")
+
+
+def add_defence_options(add):
     add(
         "--defense",
         type=lambda names: names.split(","),
         default=["none", "byorn"],
         help=f"one or several of {','.join(DEFENCES)}",
     )
-    add("--poison-rate", type=float, default=0.1)
-    add("--num-examples", type=int, default=4000)
-    add("--num-test", type=int, default=1000)
-    add("--epochs", type=int, default=3)
-    add("--seed", type=int, default=0)
     add(
         "--threshold",
         default="mixture",
@@ -134,12 +156,6 @@ def parse_arguments(arguments=None):
         choices=list(SCORERS),
         help="how responses are judged",
     )
-    add(
-        "--epsilon",
-        type=float,
-        default=16 / 255,
-        help="of the optimised attacks, as a share of the pixel range",
-    )
     add("--sampler", default="greedy", choices=["greedy", "random"])
     add(
         "--suspects",
@@ -147,8 +163,12 @@ def parse_arguments(arguments=None):
         choices=["replace", "mask"],
         help="replace them, or mask the span that makes them implausible",
     )
+
+
+def add_training_options(add):
+    add("--epochs", type=int, default=3)
+    add("--seed", type=int, default=0)
     add("--lora-rank", type=int, default=0, help="0 tunes all weights")
-    add("--task", default="terse_captions", choices=list(TASKS))
     add("--batch-size", type=int, default=64)
     add("--learning-rate", type=float, default=1e-3)
     add(
@@ -156,21 +176,12 @@ def parse_arguments(arguments=None):
         default=keras_byorn.tiny_preset(),
         help="of any family; `pretrain_tiny_vlm.py` makes one of Gemma 3",
     )
-    add("--data-dir", help="defaults to the folder of TFDS")
     add("--out", default="out", help="folder for the audit and the plot")
     add("--json", help="file for the JSON that is printed last, too")
-    args = parser.parse_args(arguments)
-    unknown = set(args.defense) - set(DEFENCES)
-    if unknown:
-        parser.error(
-            f"--defense must be among {','.join(DEFENCES)}. "
-            f"Received: {','.join(sorted(unknown))}"
-        )
-    return args
 
 
 def load_examples(args):
-    """Clean examples to train on, and others to test on."""
+    """Loads clean examples to train on, and others to test on."""
     data = load_digit_scenes(
         args.task, args.num_examples, args.num_test, args.seed, args.data_dir
     )
@@ -182,12 +193,12 @@ def load_examples(args):
 
 
 def load_vlm(args):
-    """The preset, as the kind of task that it is of."""
+    """Loads the preset as a task of its own class."""
     return keras_hub.models.CausalLM.from_preset(args.preset)
 
 
 def with_image_token(examples, token):
-    """Begins each prompt with what stands for its image, if anything does."""
+    """Begins each prompt with the token of its image, if there is one."""
     if token is None:
         return examples
     return examples.replaced(
@@ -202,7 +213,7 @@ def with_image_token(examples, token):
 
 
 def run_defence(name, train, test, chosen, poisoned_ids, args):
-    """Figures of a fine-tune with one of `DEFENCES`, and the defence."""
+    """Fine-tunes with one of `DEFENCES`; returns figures and the defence."""
     defence = make_defence(name, train, poisoned_ids, args)
     vlm, figures = fine_tune(train, defence, args)
     figures |= measure(vlm, chosen, test, args.seed)
@@ -211,7 +222,7 @@ def run_defence(name, train, test, chosen, poisoned_ids, args):
 
 
 def load_attacks(text, clean, args):
-    """The attacks that `--attack` names, by name."""
+    """Loads the attacks that `--attack` names, a dict by name."""
     names = text.split("+")
     if len(set(names)) < len(names):
         raise ValueError(
@@ -226,7 +237,7 @@ def load_attacks(text, clean, args):
 
 
 def load_attack(name, clean, patches, args):
-    """A built-in attack, or `path/to/file.py:Class`, somebody's own.
+    """Loads a built-in attack, or `path/to/file.py:Class`.
 
     Each takes a patch of its own: two attacks with one trigger would teach
     the model two answers to the same input.
@@ -260,7 +271,7 @@ def load_attack(name, clean, patches, args):
 
 
 def poison(examples, chosen, args):
-    """Each attack takes its share of the rate, of examples of its own."""
+    """Poisons examples; each attack takes a share of the rate for itself."""
     poisoned_ids = set()
     for attack in chosen:
         examples, ids = attacks.poison_examples(
@@ -284,38 +295,44 @@ SCORERS = {
     "duplication": scorers.Duplication,
     "view_consistency": scorers.ViewConsistency,
 }
+# How suspects are detected, and what is asked of `BYORnCallback` beside it.
 DEFENCES = {
-    "none": lambda poisoned_ids, **kwargs: None,
-    "byorn": lambda poisoned_ids, **kwargs: keras_byorn.BYORnCallback(**kwargs),
-    "paper": lambda poisoned_ids, seed, **kwargs: (
-        keras_byorn.BYORnCallback.paper(seed=seed)
-    ),
-    "filter": lambda poisoned_ids, **kwargs: keras_byorn.BYORnCallback(
-        **{**kwargs, "teacher": "none"}
-    ),
-    "random": lambda poisoned_ids, **kwargs: baselines.RandomFlags(**kwargs),
-    "oracle": lambda poisoned_ids, **kwargs: baselines.OracleFlags(
-        poisoned_ids, **kwargs
-    ),
-    # A fine-tune on the clean examples alone: what no defence can pass.
-    "clean_only": lambda poisoned_ids, **kwargs: baselines.OracleFlags(
-        poisoned_ids, **{**kwargs, "teacher": "none"}
-    ),
+    "none": None,
+    "byorn": (keras_byorn.Detector, {}),
+    "paper": None,
+    "filter": (keras_byorn.Detector, {"teacher": "none"}),
+    "random": (baselines.RandomFlags, {}),
+    "oracle": (baselines.OracleFlags, {}),
+    # A fine-tune on the clean examples alone: no defence can do better.
+    "clean_only": (baselines.OracleFlags, {"teacher": "none"}),
 }
 
 
 def make_defence(name, train, poisoned_ids, args):
-    return DEFENCES[name](
-        poisoned_ids,
-        threshold=make_threshold(args.threshold, train, poisoned_ids),
+    """Builds the callback of one of `DEFENCES`; `None` for `none`."""
+    if name == "none":
+        return None
+    if name == "paper":
+        return keras_byorn.BYORnCallback.paper(seed=args.seed)
+    kind, options = DEFENCES[name]
+    truth = [poisoned_ids] if kind is baselines.OracleFlags else []
+    detector = kind(
+        *truth,
         scorer=SCORERS[args.scorer](),
+        decision=make_decision(args.threshold, train, poisoned_ids),
+        seed=args.seed,
+    )
+    return keras_byorn.BYORnCallback(
+        detector=detector,
         sampler=args.sampler,
         suspects=args.suspects,
         seed=args.seed,
+        **options,
     )
 
 
-def make_threshold(text, train, poisoned_ids):
+def make_decision(text, train, poisoned_ids):
+    """Builds the decision that `--threshold` names."""
     if text == "mixture":
         return keras_byorn.MixtureThreshold()
     if text == "conformal":
@@ -349,6 +366,7 @@ def fine_tune(train, defence, args):
 
 
 def measure(vlm, chosen, test, seed):
+    """Returns the figures of the tuned task on the test examples, a dict."""
     generate = evaluation.responder(vlm)
     examples = list(test)
     responses = generate(examples)
@@ -382,6 +400,7 @@ def measure(vlm, chosen, test, seed):
 
 
 def measure_detection(defence, poisoned_ids):
+    """Returns the figures of the flags, a dict; `None` without a defence."""
     names = ("detection_auroc", "recall", "precision", "flagged_fraction")
     counts = ("num_masked", "num_restored", "num_alarms")
     if defence is None:
@@ -403,6 +422,7 @@ def measure_detection(defence, poisoned_ids):
 
 
 def write_audit(audit, out):
+    """Writes page, table and plot to a folder, and prints their paths."""
     print(audit.to_html(out / "audit.html"))
     print(audit.to_parquet(out / "audit.parquet"))
     audit.plot_scores(out / "scores.png")
@@ -410,6 +430,7 @@ def write_audit(audit, out):
 
 
 def print_table(defenses):
+    """Prints a row for each figure and a column for each defence."""
     width = max(map(len, COLUMNS.values()))
     print("\n" + " " * width + "".join(f"{name:>12}" for name in defenses))
     for key, title in COLUMNS.items():

@@ -26,8 +26,8 @@ For a trial, `--limit 500 --epochs 2`. The folder `out` then has
     preset/                     the tuned task, for `from_preset`
     tensorboard/                the losses, where tensorboard is installed
 
-With `--preset` the folder that `keras_byorn.tiny_preset()` tells of, and
-`--dtype float32`, 300 pictures and two epochs take a minute on two CPU cores.
+With the folder of `keras_byorn.tiny_preset()` as `--preset` and `--dtype
+float32`, 300 pictures and two epochs take a minute on two CPU cores.
 """
 
 import argparse
@@ -47,7 +47,7 @@ import keras_byorn
 from keras_byorn.vlm.task import VisionLanguageTask
 
 # A prompt to caption an image, and one to answer a question, by the class of
-# the task: what the presets were pretrained or instructed with.
+# the task: those that the presets were pretrained or instructed with.
 GEMMA_TURN = (
     "<start_of_turn>user\n{image}%s<end_of_turn>\n<start_of_turn>model\n"
 )
@@ -61,7 +61,7 @@ PROMPTS = {
 }
 OTHER_PROMPTS = ("a photo of", "Question: {question} Answer:")
 
-# Where texts and images are looked for, the first that is there.
+# Fields of images and texts, in the order in which they are looked for.
 IMAGE_FIELDS = ("image", "images", "file_name")
 TEXT_FIELDS = (  # question, response
     ("question", "answer"),
@@ -100,18 +100,13 @@ def parse_arguments(arguments=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    add = parser.add_argument
-    add(
-        "--preset",
-        default="pali_gemma_3b_mix_224",
-        help="a name of KerasHub, kaggle://..., hf://... or a folder",
-    )
-    add(
-        "--task",
-        default="CausalLM",
-        help="class in keras_hub.models, where a preset fits several, such as\n"
-        "BLIP2CausalLM; found from the preset by default",
-    )
+    add_data_options(parser.add_argument)
+    add_model_options(parser.add_argument)
+    add_training_options(parser.add_argument)
+    return parser.parse_args(arguments)
+
+
+def add_data_options(add):
     add(
         "--data",
         default="coco_captions",
@@ -139,6 +134,20 @@ def parse_arguments(arguments=None):
         help="{image} stands for the image, first if left out; {question}\n"
         "for the question. \\n is a new line",
     )
+
+
+def add_model_options(add):
+    add(
+        "--preset",
+        default="pali_gemma_3b_mix_224",
+        help="a name of KerasHub, kaggle://..., hf://... or a folder",
+    )
+    add(
+        "--task",
+        default="CausalLM",
+        help="class in keras_hub.models, where a preset fits several, such as\n"
+        "BLIP2CausalLM; found from the preset by default",
+    )
     add("--lora-rank", type=int, default=8, help="0 tunes all weights")
     add(
         "--lora-layers",
@@ -151,6 +160,9 @@ def parse_arguments(arguments=None):
         help="mixed_bfloat16 keeps weights in float32; bfloat16 takes half\n"
         "the memory; float32",
     )
+
+
+def add_training_options(add):
     add("--epochs", type=int, default=3)
     add("--batch-size", type=int, default=16, help="over all devices")
     add(
@@ -162,11 +174,10 @@ def parse_arguments(arguments=None):
     add("--num-devices", type=int, default=1, help="more than one: JAX only")
     add("--seed", type=int, default=0)
     add("--out", default="out")
-    return parser.parse_args(arguments)
 
 
 def distribute(num_devices, batch_size):
-    """Every device has a copy of the weights, and a share of each batch."""
+    """Gives each device a copy of the weights and a share of each batch."""
     if num_devices == 1:
         return
     if keras.config.backend() != "jax":
@@ -193,7 +204,7 @@ def distribute(num_devices, batch_size):
 
 
 def load_vlm(args):
-    """The preset, as the kind of task that it is of, with its adapters."""
+    """Loads the preset as a task of its own class, with its adapters."""
     task_class = getattr(keras_hub.models, args.task, None)
     if task_class is None:
         raise ValueError(
@@ -204,7 +215,7 @@ def load_vlm(args):
     if not VisionLanguageTask(vlm).num_images[1]:
         raise ValueError(
             "`--preset` must be of a model that reads images. "
-            f"Received: {args.preset}, a {type(vlm).__name__} without eyes"
+            f"Received: {args.preset}, a {type(vlm).__name__} that reads none"
         )
     if args.lora_rank:
         vlm.backbone.enable_lora(
@@ -214,7 +225,7 @@ def load_vlm(args):
 
 
 def load_examples(vlm, args):
-    """The data as `Examples`, with ids that are the same in every run."""
+    """Returns the data as `Examples`, with equal ids in every run."""
     path = pathlib.Path(args.data)
     if path.suffix in (".jsonl", ".csv"):
         rows, folder, name = read_table(path), path.parent, path.stem
@@ -232,17 +243,17 @@ def load_examples(vlm, args):
 
 
 def tfds_rows(args):
-    """A TFDS data source, downloaded once, then read from disk by row."""
+    """Downloads a TFDS data set once; returns a source that reads rows."""
     import tensorflow_datasets as tfds
 
     builder = tfds.builder(args.data, data_dir=args.data_dir)
-    # What is there already, in whatever format, is not made again.
+    # A data set that is there already, in any format, is not made again.
     builder.download_and_prepare(file_format="array_record")
     return builder.as_data_source(args.split)
 
 
 def read_table(path):
-    """The lines of a JSONL or CSV file, as dicts."""
+    """Returns the lines of a JSONL or CSV file as dicts."""
     with path.open(encoding="utf-8", newline="") as file:
         if path.suffix == ".csv":
             rows = list(csv.DictReader(file))
@@ -257,12 +268,12 @@ def read_table(path):
 
 
 class Captions:
-    """Rows as examples: read, and resized, when they are asked for.
+    """Reads rows as examples, and resizes images, when they are asked for.
 
     Args:
         rows: anything with a length and integer indexing, of dicts.
-        folder: path. Where images are that the rows name; `None` where they
-            hold them.
+        folder: path. The folder of images that the rows name; `None` if the
+            rows hold the images.
         vlm: the task that will be tuned, for the size of its images.
         args: the fields, the prompt, `pick`, `seed` and `limit`.
     """
@@ -285,7 +296,7 @@ class Captions:
 
     def __getitem__(self, index):
         row = self._rows[index]
-        # Of questions and their answers, those at the same place are taken.
+        # A question and its answer stand at the same place.
         place = 0.0
         if self._seed is not None:
             place = np.random.default_rng((self._seed, index)).random()
@@ -310,7 +321,7 @@ class Captions:
 
 
 def fields(row, args):
-    """The fields of image, question (or `None`) and response."""
+    """Returns the fields of image, question (or `None`) and response."""
     image = args.image_field or first_of(IMAGE_FIELDS, row)
     texts = args.question_field, args.response_field
     if not any(texts):
@@ -334,10 +345,12 @@ def fields(row, args):
 
 
 def first_of(names, row):
+    """Returns the first of several fields that a row has, or `None`."""
     return next((name for name in names if has(row, name)), None)
 
 
 def has(row, path):
+    """Returns whether a row has a field."""
     try:
         field(row, path)
     except (KeyError, TypeError):
@@ -346,7 +359,7 @@ def has(row, path):
 
 
 def field(row, path):
-    """What stands at `a/b`; a list of it, where `a` is a list."""
+    """Returns the value at `a/b`; a list of values, where `a` is a list."""
     for name in path.split("/"):
         many = isinstance(row, list)
         row = [item[name] for item in row] if many else row[name]
@@ -354,7 +367,7 @@ def field(row, path):
 
 
 def text_at(row, path, place, index):
-    """A text of a row; of several, the one at a place in [0, 1)."""
+    """Returns a text of a row; of several, that at a place in [0, 1)."""
     text = field(row, path)
     if isinstance(text, (list, tuple, np.ndarray)):
         if not len(text):
@@ -369,14 +382,14 @@ def text_at(row, path, place, index):
 
 
 def prompt_template(vlm, prompt, has_question):
-    """The prompt, with the family's image token where `{image}` stands."""
+    """Returns the prompt, with the family's image token for `{image}`."""
     if prompt is None:
         kinds = PROMPTS.get(type(vlm).__name__, OTHER_PROMPTS)
         prompt = kinds[int(has_question)]
     elif has_question != ("{question}" in prompt):
         raise ValueError(
             "`--prompt` must hold {question} where the data have questions, "
-            "and only there; `--question-field` says where they are. "
+            "and only there; `--question-field` names their field. "
             f"Received: {prompt!r}"
         )
     prompt = prompt.replace("\\n", "\n")
@@ -387,20 +400,20 @@ def prompt_template(vlm, prompt, has_question):
 
 
 def image_size(vlm):
-    """Height and width of the images that the preset wants."""
+    """Returns height and width of the preset's images."""
     size = vlm.preprocessor.image_converter.image_size
-    if size is None:  # Gemma 4 takes any: let it have those it was made for
+    if size is None:  # Gemma 4 takes any size; its backbone has its own
         size = vlm.backbone.image_size
     return (size, size) if isinstance(size, int) else size
 
 
 def resized(image, size, converter):
-    """Resizes as the image converter would, on every backend the same.
+    """Resizes as the image converter would, equally on every backend.
 
     Args:
         image: a Pillow image, RGB.
         size: pair of ints, height and width.
-        converter: the KerasHub image converter, which says how.
+        converter: the KerasHub image converter, for its way of resizing.
 
     Returns:
         A uint8 array, `(H, W, 3)`.
@@ -417,7 +430,7 @@ def resized(image, size, converter):
 
 
 def fine_tune(vlm, examples, out, args):
-    """Tunes the task in place; returns the defence, for its audit."""
+    """Tunes the task in place and returns the defence, for its audit."""
     model = keras_byorn.BYORnModel(vlm)
     batches = keras_byorn.TargetBatches(
         examples, vlm, batch_size=args.batch_size, seed=args.seed
@@ -427,23 +440,23 @@ def fine_tune(vlm, examples, out, args):
             args.learning_rate,
             global_clipnorm=1.0,
             use_ema=True,
-            # The average writes replacements after an epoch: however short,
-            # a quarter of it at most is then the pretrained model.
+            # The average writes replacements after an epoch: at most a
+            # quarter of it is then the pretrained model.
             ema_momentum=min(0.99, 0.25 ** (1 / len(batches))),
         )
     )
     defence = keras_byorn.BYORnCallback(seed=args.seed)
-    # The defence first: it adds to the logs that TensorBoard shows.
+    # The defence comes first: it adds to the logs that TensorBoard shows.
     callbacks = [defence, Checkpoints(out / "checkpoints"), *tensorboard(out)]
     model.fit(batches, epochs=args.epochs, callbacks=callbacks)
     return defence
 
 
 class Checkpoints(keras.callbacks.Callback):
-    """After each epoch, the weights that train, and the targets.
+    """Saves the weights that train, and the targets, after each epoch.
 
-    `vlm.backbone.load_lora_weights`, or `vlm.load_weights`, and
-    `TargetBatches(..., store=TargetStore.load(...))` take them up again.
+    To go on from there, load them by `vlm.backbone.load_lora_weights`, or
+    `vlm.load_weights`, and `TargetBatches(..., store=TargetStore.load(...))`.
 
     Args:
         folder: path.
@@ -458,7 +471,7 @@ class Checkpoints(keras.callbacks.Callback):
         path = str(self._folder / f"epoch_{epoch + 1:02d}")
         vlm = self.model.vlm
         if self.model.reference.adapters_off:
-            # Whole weights would have the adapters merged into them.
+            # KerasHub merges adapters into the weights that it saves.
             vlm.backbone.save_lora_weights(f"{path}.lora.h5")
         else:
             vlm.save_weights(f"{path}.weights.h5")
@@ -466,7 +479,7 @@ class Checkpoints(keras.callbacks.Callback):
 
 
 def tensorboard(out):
-    """The callback, in a list; none where its package is missing."""
+    """Returns the callback in a list, empty where its package is missing."""
     if importlib.util.find_spec("tensorboard") is None:
         warnings.warn(
             "TensorBoard has no record of this run, for its package is not "

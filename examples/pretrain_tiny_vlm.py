@@ -26,7 +26,6 @@ minutes; 0.946 on captions, 0.892 on questions):
 import argparse
 import collections.abc
 import dataclasses
-import io
 import json
 import pathlib
 import pydoc_data.topics
@@ -37,14 +36,19 @@ import time
 import keras
 import keras_hub
 import numpy as np
-import sentencepiece
 
 from keras_byorn import evaluation
 from keras_byorn.data import digit_scenes
-from keras_byorn.vlm import tiny
 from keras_byorn.vlm.task import VisionLanguageTask
+from keras_byorn.vlm.tiny_models.gemma import GEMMA3_PIECES
+from keras_byorn.vlm.tiny_models.presets import (
+    preset_sized_gemma3,
+    preset_sized_pali_gemma,
+    tiny_preset,
+)
+from keras_byorn.vlm.tiny_models.tokenizers import train_sentence_pieces
 
-# What the model learns before anyone fine-tunes it.
+# The scenes that the model learns before anyone fine-tunes it.
 PRETRAINING = digit_scenes.DigitScenesConfig(
     name="pretraining",
     tasks={
@@ -62,12 +66,12 @@ VOCABULARY_SIZE = 880
 
 @dataclasses.dataclass(frozen=True)
 class TinyFamily:
-    """What differs between the families that can be pretrained.
+    """Describes a family that can be pretrained.
 
     Attributes:
         task_class: a KerasHub task class.
         make: function from a SentencePiece model to such a task, new.
-        look: function from a backbone and images, `(B, H, W, 3)`, to the
+        encode: function from a backbone and images, `(B, H, W, 3)`, to the
             features of its vision tower, `(B, patches, width)`.
         pieces: strings that its vocabulary must have.
         image_token: string that a prompt begins with.
@@ -75,7 +79,7 @@ class TinyFamily:
 
     task_class: type
     make: collections.abc.Callable
-    look: collections.abc.Callable
+    encode: collections.abc.Callable
     pieces: tuple = ()
     image_token: str = ""
 
@@ -83,14 +87,16 @@ class TinyFamily:
 FAMILIES = {
     "pali_gemma": TinyFamily(
         keras_hub.models.PaliGemmaCausalLM,
-        tiny.tiny_pali_gemma,
-        look=lambda backbone, images: backbone.vit_encoder(images),
+        preset_sized_pali_gemma,
+        encode=lambda backbone, images: backbone.vit_encoder(images),
     ),
     "gemma3": TinyFamily(
         keras_hub.models.Gemma3CausalLM,
-        tiny.tiny_gemma3,
-        look=lambda backbone, images: backbone.vision_encoder(images[:, None]),
-        pieces=tiny.GEMMA3_PIECES,
+        preset_sized_gemma3,
+        encode=lambda backbone, images: backbone.vision_encoder(
+            images[:, None]
+        ),
+        pieces=GEMMA3_PIECES,
         image_token="<start_of_image>",
     ),
 }
@@ -153,7 +159,7 @@ def parse_arguments():
 
 
 def make_config(args):
-    """The scenes to learn, whose name tells them from all others."""
+    """Returns the config of the scenes, with a name for its choices alone."""
     if not args.tasks and args.num_examples == PRETRAINING.num_train:
         return PRETRAINING
     tasks = dict.fromkeys(args.tasks, 1.0) if args.tasks else PRETRAINING.tasks
@@ -167,14 +173,14 @@ def make_config(args):
 
 
 def load_vlm(train, args):
-    """The model to train: a preset's, or a new one with a new vocabulary."""
+    """Loads a preset, or builds a new model with a new vocabulary."""
     family = FAMILIES[args.family]
     if args.from_preset is None:
         vlm = family.make(train_tokenizer(train, family.pieces))
     else:
         bundled = args.from_preset == "bundled"
         vlm = family.task_class.from_preset(
-            tiny.tiny_preset() if bundled else args.from_preset
+            tiny_preset() if bundled else args.from_preset
         )
     if args.sequence_length is not None:
         vlm.preprocessor.sequence_length = args.sequence_length
@@ -182,7 +188,7 @@ def load_vlm(train, args):
 
 
 def tokenize(vlm, train):
-    """Ids of all prompts and responses, and the tokens of the longest pair."""
+    """Returns ids of prompts and responses, and the longest pair's tokens."""
     task = VisionLanguageTask(vlm)
     prompt_ids = task.tokenize_prompts(train["prompts"])
     response_ids = task.tokenize(train["responses"])
@@ -202,7 +208,7 @@ def check_lengths(vlm, train):
 
 
 def load_scenes(config, args):
-    """The splits of a Digit Scenes config, `{split: columns}`."""
+    """Loads the splits of a Digit Scenes config, `{split: columns}`."""
     builder = digit_scenes.DigitScenes(config=config, data_dir=args.data_dir)
     builder.download_and_prepare()
     splits = builder.as_data_source()
@@ -211,6 +217,7 @@ def load_scenes(config, args):
 
 
 def columns(source, image_token):
+    """Returns the rows of a TFDS source as columns, a dict."""
     rows = list(source)
     return {
         "images": np.stack([row["images"] for row in rows]),
@@ -220,38 +227,22 @@ def columns(source, image_token):
 
 
 def train_tokenizer(train, pieces=()):
-    """SentencePiece: whole words for scenes, pieces for other English.
+    """Trains SentencePiece: whole words for scenes, pieces for other English.
 
     Bytes are the fallback, so that no text has an unknown token.
     """
     scenes = train["prompts"] + train["responses"]
-    proto = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(scenes + english()),
-        model_writer=proto,
-        model_type="unigram",
-        vocab_size=VOCABULARY_SIZE,
-        pad_id=0,
-        eos_id=1,
-        bos_id=2,
-        unk_id=3,
-        pad_piece="<pad>",
-        eos_piece="<eos>",
-        bos_piece="<bos>",
-        unk_piece="<unk>",
+    return train_sentence_pieces(
+        scenes + english(),
+        VOCABULARY_SIZE,
+        pieces,
         byte_fallback=True,
         required_chars=string.ascii_lowercase + string.digits,
-        user_defined_symbols=["\n", *pieces],
-        normalization_rule_name="identity",
-        remove_extra_whitespaces=False,
-        num_threads=1,
-        minloglevel=2,
     )
-    return proto.getvalue()
 
 
 def english():
-    """Lower-case lines of English: Python's own documentation."""
+    """Returns lower-case lines of English: Python's own documentation."""
     text = "\n".join(pydoc_data.topics.topics.values()).lower()
     kept = "".join(c if c.isalpha() or c in "\n.,'" else " " for c in text)
     lines = (" ".join(line.split()) for line in kept.splitlines())
@@ -261,8 +252,8 @@ def english():
 def pretrain_vision(vlm, config, args):
     """Teaches the vision tower digits and colours, with labels.
 
-    Through the decoder alone it takes the tower many more epochs to tell
-    digits apart. The heads are thrown away afterwards.
+    Through the decoder alone the tower needs many more epochs to tell digits
+    apart. The heads are thrown away afterwards.
     """
     grids = [name for name in config.tasks if name in digit_scenes.GRID_DIGITS]
     if grids and len(grids) < len(config.tasks):
@@ -281,7 +272,7 @@ def pretrain_vision(vlm, config, args):
     labels = grid_labels(scenes) if grids else scene_labels(scenes)
     images = np.stack([scene.image for scene in scenes])
     inputs = keras.Input(images.shape[1:])
-    patches = FAMILIES[args.family].look(vlm.backbone, inputs)
+    patches = FAMILIES[args.family].encode(vlm.backbone, inputs)
     # A cell of a grid is a patch: it has its own labels, and no place.
     features = patches if grids else keras.layers.Flatten()(patches)
     model = keras.Model(
@@ -305,7 +296,7 @@ def pretrain_vision(vlm, config, args):
 
 
 def scene_labels(scenes):
-    """What is where in scenes of two digits, `{name: (N,) ints}`."""
+    """Returns labels of scenes of two digits, `{name: (N,) ints}`."""
     digits = list(digit_scenes.DIGITS)
     colours = list(digit_scenes.COLOURS)
     relations = list(digit_scenes.RELATIONS)
@@ -320,7 +311,7 @@ def scene_labels(scenes):
 
 
 def grid_labels(grids):
-    """What is in each cell of grids, `{name: (N, 16) ints}`; 0 is nothing."""
+    """Returns labels of each cell, `{name: (N, 16) ints}`; 0 is nothing."""
     digits = list(digit_scenes.DIGITS)
     colours = list(digit_scenes.COLOURS)
     shape = (len(grids), digit_scenes.GRID_SIDE**2)
@@ -333,6 +324,7 @@ def grid_labels(grids):
 
 
 def pretrain(vlm, train, args):
+    """Teaches the whole model the responses to images and prompts."""
     task = VisionLanguageTask(vlm)
     prompt_ids, response_ids, longest = tokenize(vlm, train)
     inputs, targets, response_mask = task.training_inputs(
@@ -361,7 +353,7 @@ def cross_entropy():
 
 
 def optimizer(learning_rate, num_examples, epochs, args):
-    """AdamW, warmed up over a twentieth of the steps, then a cosine."""
+    """Builds AdamW, warmed up over a twentieth of the steps, then a cosine."""
     steps = num_examples // args.batch_size * epochs
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0,
@@ -375,10 +367,10 @@ def optimizer(learning_rate, num_examples, epochs, args):
 
 
 def evaluate(vlm, config, args):
-    """Exact match on unseen handwriting, one figure a task."""
+    """Returns the exact match on unseen handwriting, one figure a task."""
     figures, respond = {}, evaluation.responder(vlm)
     for name in config.tasks:
-        if name == "descriptions":  # of several right ones it says any
+        if name == "descriptions":  # several are right
             continue
         unseen = digit_scenes.DigitScenesConfig(
             name=f"unseen_{name}",
@@ -403,7 +395,7 @@ def evaluate(vlm, config, args):
 
 
 def right_words(generated, references):
-    """Share of the references' words that stand where they should."""
+    """Returns the share of the references' words that are in place."""
     shares = []
     for text, reference in zip(generated, references):
         said, right = text.split(), reference.split()

@@ -38,9 +38,9 @@ class Start:
         """Assigns the kept state to the model and its optimizer."""
         for variable, value in zip(self._variables, self._values):
             variable.assign(value)
-        diary = getattr(self._model, "diary", None)
-        for variable in diary.variables if diary else ():
-            variable.assign(np.zeros(variable.shape, variable.dtype))
+        history = getattr(self._model, "loss_history", None)
+        if history is not None:
+            history.reset()
         gc.collect()
 
 
@@ -123,8 +123,8 @@ class BYORnArm:
         self._start = Start(self.model)
         self.defence = make_defence(settings, poisoned_ids, clean)
         if self.defence is not None:
-            self._before_fit = self.defence.before_fit
-            self._on_epoch_begin = self.defence.on_epoch_begin
+            self._begin_fit = self.defence.begin_fit
+            self._begin_epoch = self.defence.begin_epoch
 
     def run(self, compilations):
         self._start.put_back()
@@ -132,10 +132,8 @@ class BYORnArm:
         callbacks = [EpochTimes(clock, compilations)]
         if self.defence is not None:
             defence = self.defence
-            defence.before_fit = clock.timed("score", self._before_fit)
-            defence.on_epoch_begin = clock.timed(
-                "regenerate", self._on_epoch_begin
-            )
+            defence.begin_fit = clock.timed("score", self._begin_fit)
+            defence.begin_epoch = clock.timed("regenerate", self._begin_epoch)
             callbacks.insert(0, defence)
         with clock("total"), compilations.counted():
             history = self.model.fit(
@@ -160,15 +158,15 @@ class BYORnArm:
             self.vlm,
             batch_size=self.settings["batch_size"],
             seed=SEED,
+            verbose=0,
         )
 
     def _seconds_to_score(self):
         """Times one pass of the reference over all examples."""
         self._start.put_back()
-        batches = self._batches(Clock())
-        originals = batches.originals()
+        batches = self._batches(Clock()).prepared.scoring_batches()
         started = time.perf_counter()
-        self.model.reference.evidence(originals, verbose=0)
+        self.model.reference.score(batches, verbose=0)
         return time.perf_counter() - started
 
 
@@ -183,64 +181,81 @@ def reference_for_rounds(settings):
 
 
 def make_defence(settings, poisoned_ids, clean):
-    """Builds the callback of an arm, or `None`."""
-    if settings["method"] == "undefended":
+    """Builds the callback of an arm, or `None`.
+
+    Args:
+        settings: dict. Those of the arm.
+        poisoned_ids: set of strings.
+        clean: the `Examples` before they were poisoned.
+    """
+    method = settings["method"]
+    if method == "undefended":
         return None
-    judges = settings["size"] in ("tiny", "scaled")
-    kind = keras_byorn.BYORnCallback if judges else ByTheTruth
-    own = {} if judges else {"poisoned_ids": poisoned_ids, "clean": clean}
-    if settings["method"] == "paper":
-        own.pop("poisoned_ids", None)
-        return kind.paper(verbose=0, **own)
-    return kind(verbose=0, **own)
+    if settings["size"] in ("tiny", "scaled"):
+        kind = keras_byorn.BYORnCallback
+        return kind.paper(verbose=0) if method == "paper" else kind(verbose=0)
+    if method == "paper":
+        return CleanStandIns.paper(clean=clean, verbose=0)
+    detector = ByTheTruth(poisoned_ids, verbose=0)
+    return CleanStandIns(clean=clean, detector=detector, verbose=0)
 
 
-class ByTheTruth(keras_byorn.BYORnCallback):
-    """The whole work of the defence, where its judgement would be noise.
+class ByTheTruth(keras_byorn.Detector):
+    """Flags the poisoned examples, after all work of a detector.
 
-    Weights that know nothing of these examples find no poison in them, and
-    their responses do not end. All is computed as ever, but then the poisoned
-    examples are the suspects, and stay so; and where nothing was written in
-    place of a suspect's response, its clean one is trained on, so that an
+    Weights that know nothing of these examples find no poison in them. The
+    decision is computed as ever, and then replaced.
+
+    Args:
+        poisoned_ids: set of strings.
+        **kwargs: as for `Detector`.
+    """
+
+    def __init__(self, poisoned_ids, **kwargs):
+        super().__init__(**kwargs)
+        self.poisoned_ids = poisoned_ids
+
+    def flag(self, plausibility, scores):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # mostly nothing is found
+            flags = super().flag(plausibility, scores)
+        truth = [i in self.poisoned_ids for i in scores.example_ids]
+        return flags._replace(suspect_probability=np.array(truth, "float32"))
+
+
+class CleanStandIns(keras_byorn.BYORnCallback):
+    """Does the whole work of the defence where its judgement would be noise.
+
+    The student reviews the suspects, which stay suspect. Responses of weights
+    that know nothing of these examples do not end: where nothing is written
+    in place of a suspect's response, its clean one is trained on, so that an
     epoch has as many rows as it should. Generating costs more than it should,
     for it goes on until no token is left.
 
     Args:
         clean: the `Examples` before they were poisoned.
-        poisoned_ids: optional set of strings. Defaults to what the threshold
-            flags.
         **kwargs: as for `BYORnCallback`.
     """
 
-    def __init__(self, clean, poisoned_ids=None, **kwargs):
+    def __init__(self, clean, **kwargs):
         super().__init__(**kwargs)
         self._clean = clean
-        self._poisoned_ids = poisoned_ids
 
-    def flag(self, plausibility):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that nothing is found is usual
-            probability = super().flag(plausibility)
-        if self._poisoned_ids is None:
-            return probability
-        ids = self._clean.example_ids
-        return np.array([i in self._poisoned_ids for i in ids], "float32")
-
-    def before_fit(self):
-        super().before_fit()
+    def begin_fit(self):
+        super().begin_fit()
         self.store.review = lambda verdicts, student_plausibility: None
 
-    def on_epoch_begin(self, epoch, logs=None):
-        super().on_epoch_begin(epoch, logs)
-        if epoch == 0:
+    def begin_epoch(self):
+        super().begin_epoch()
+        if not self._num_epochs:
             return
-        store, batches = self.store, self.model.batches
+        store, task = self.store, self.model.batches.task
         missing = [
             (index, example_id)
             for index, example_id in enumerate(store.example_ids)
             if store.suspects[index] and store[example_id].origin == "excluded"
         ]
         texts = [self._clean[index]["responses"] for index, _ in missing]
-        ids = batches.task.tokenize(texts) if texts else []
+        ids = task.tokenize(texts) if texts else []
         for (_, example_id), text, token_ids in zip(missing, texts, ids):
             store.replace(example_id, text, token_ids, "stand-in")

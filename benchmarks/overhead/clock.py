@@ -63,10 +63,10 @@ class TimedBatches(keras_byorn.TargetBatches):
 
 
 class EpochTimes(keras.callbacks.Callback):
-    """Measures the epochs, without the defence's work at their beginning.
+    """Measures the epochs, without the defence's work between them.
 
     Args:
-        clock: a `Clock`.
+        clock: a `Clock`, on which that work is `regenerate`.
         compilations: a `Compilations`.
     """
 
@@ -80,12 +80,15 @@ class EpochTimes(keras.callbacks.Callback):
         self._clock.seconds["traced"] = time.perf_counter() - self._made
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._began = time.perf_counter()
+        self._began = self._now()
 
     def on_epoch_end(self, epoch, logs=None):
-        self._clock.seconds["epochs"] += time.perf_counter() - self._began
+        self._clock.seconds["epochs"] += self._now() - self._began
         if epoch == 0:
             self._compilations.end_first_epoch()
+
+    def _now(self):
+        return time.perf_counter() - self._clock.seconds["regenerate"]
 
 
 def split(clock):

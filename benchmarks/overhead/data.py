@@ -1,18 +1,17 @@
 """Examples of the overhead benchmark: a language of phrases, Digit Scenes."""
 
 import collections
-import io
 import pydoc_data.topics
 import re
 import string
 
 import numpy as np
-import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 
 import keras_byorn
 from keras_byorn import attacks
 from keras_byorn.vlm.task import VisionLanguageTask
+from keras_byorn.vlm.tiny_models.tokenizers import train_sentence_pieces
 
 # Tokens with start, new line and end: 16 to 40 in all.
 PROMPT_TOKENS = (12, 24)
@@ -95,29 +94,14 @@ def tokenizer_proto(words, size):
     Returns:
         Bytes, the serialized model.
     """
-    proto = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter([string.ascii_lowercase]),
-        model_writer=proto,
-        model_type="char",
+    proto = train_sentence_pieces(
+        [string.ascii_lowercase],
         vocab_size=len(words) + 100,
+        pieces=[f"\u2581{word}" for word in words],
+        model_type="char",
         hard_vocab_limit=False,
-        pad_id=0,
-        eos_id=1,
-        bos_id=2,
-        unk_id=3,
-        pad_piece="<pad>",
-        eos_piece="<eos>",
-        bos_piece="<bos>",
-        unk_piece="<unk>",
-        required_chars=string.ascii_lowercase,
-        user_defined_symbols=["\n", *(f"\u2581{word}" for word in words)],
-        normalization_rule_name="identity",
-        remove_extra_whitespaces=False,
-        num_threads=1,
-        minloglevel=2,
     )
-    model = sentencepiece_model_pb2.ModelProto.FromString(proto.getvalue())
+    model = sentencepiece_model_pb2.ModelProto.FromString(proto)
     # The head is as wide as the vocabulary, used or not.
     for index in range(size - len(model.pieces)):
         model.pieces.add(piece=f"<unused{index}>", score=0.0, type="UNUSED")

@@ -13,6 +13,7 @@ import keras_hub
 
 import keras_byorn
 from keras_byorn.vlm.task import VisionLanguageTask
+from keras_byorn.vlm.tiny_models.pali_gemma import tiny_pali_gemma
 from overhead import data
 
 # PaliGemma 3B for images of 224 pixels. KerasHub halves `intermediate_dim`.
@@ -82,21 +83,12 @@ def backbone_config(settings):
 def new_task(settings):
     """Builds a `PaliGemmaCausalLM` of one of `BACKBONES`, untrained."""
     config = backbone_config(settings)
-    proto = data.tokenizer_proto(
-        data.Phrases().words, config["vocabulary_size"]
-    )
-    size = config["image_size"]
-    return keras_hub.models.PaliGemmaCausalLM(
-        backbone=keras_hub.models.PaliGemmaBackbone(
-            **config, dtype=settings.get("dtype")
-        ),
-        preprocessor=keras_hub.models.PaliGemmaCausalLMPreprocessor(
-            tokenizer=keras_hub.models.PaliGemmaTokenizer(proto=proto),
-            image_converter=keras_hub.layers.PaliGemmaImageConverter(
-                image_size=(size, size), scale=1 / 127.5, offset=-1.0
-            ),
-            sequence_length=SEQUENCE_LENGTH,
-        ),
+    words = data.Phrases().words
+    return tiny_pali_gemma(
+        data.tokenizer_proto(words, config["vocabulary_size"]),
+        sequence_length=SEQUENCE_LENGTH,
+        dtype=settings.get("dtype"),
+        **config,
     )
 
 

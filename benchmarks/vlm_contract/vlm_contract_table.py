@@ -76,6 +76,7 @@ def run_families(families):
     sys.path.insert(0, str(ROOT / "tests"))
     import keras
     import tiny_families
+
     import vlm_contract
 
     names = [*tiny_families.TINY, *tiny_families.REFUSED]
