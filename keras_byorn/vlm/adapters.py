@@ -1,21 +1,23 @@
-"""LoRA adapters: which there are, and how to switch them off."""
+"""LoRA adapters of a model: lists them, switches them off."""
 
 import contextlib
 
 import keras
 
+from keras_byorn.vlm.keras_internals import flatten_layers, own_variables
+
 
 def lora_layers(model):
-    """The layers of a model that have a LoRA adapter."""
+    """Lists the layers of a model that have a LoRA adapter."""
     return [
         layer
-        for layer in model._flatten_layers()
+        for layer in flatten_layers(model)
         if getattr(layer, "lora_enabled", False)
     ]
 
 
 def adapter_variables(model):
-    """The variables of the LoRA adapters of a model, and no other."""
+    """Lists the variables of a model's LoRA adapters, and no others."""
     return [
         value
         for layer in lora_layers(model)
@@ -25,7 +27,7 @@ def adapter_variables(model):
 
 
 def lora_candidates(model):
-    """Names to pass as `target_layer_names`, in order, each once.
+    """Lists names to pass as `target_layer_names`, in order, each once.
 
     Args:
         model: a KerasHub backbone.
@@ -35,7 +37,7 @@ def lora_candidates(model):
     """
     names = [
         layer.name
-        for layer in model._flatten_layers(include_self=False)
+        for layer in flatten_layers(model, include_self=False)
         if isinstance(layer, (keras.layers.Dense, keras.layers.EinsumDense))
         and layer.weights
     ]
@@ -43,22 +45,22 @@ def lora_candidates(model):
 
 
 def freeze_beside_lora(backbone):
-    """Freezes what `enable_lora` means to freeze, and leaves trainable.
+    """Freezes the variables that `enable_lora` leaves trainable by mistake.
 
-    That is the biases of layers with an adapter, and weights that the
-    backbone itself holds. An adapter that is off would not bring back what
-    they were. What belongs to a layer that the user made trainable stays so.
+    These are the biases of layers with an adapter, and weights that the
+    backbone itself holds. Switching an adapter off would not bring back their
+    former values. Layers that the user made trainable stay trainable.
 
     Args:
         backbone: a KerasHub backbone with LoRA enabled.
 
     Returns:
-        int. How many variables were frozen.
+        int. Number of variables that were frozen.
     """
     biases = [getattr(layer, "bias", None) for layer in lora_layers(backbone)]
     strays = [
         variable
-        for variable in [*biases, *backbone._trainable_variables]
+        for variable in [*biases, *own_variables(backbone)]
         if variable is not None and variable.trainable
     ]
     for variable in strays:
@@ -67,7 +69,10 @@ def freeze_beside_lora(backbone):
 
 
 def trainable_beside_lora(model):
-    """The trainable variables that adapters-off would not bring back."""
+    """Lists the trainable variables that are of no adapter.
+
+    Switching the adapters off does not restore them.
+    """
     adapters = {
         id(variable)
         for layer in lora_layers(model)
@@ -79,10 +84,10 @@ def trainable_beside_lora(model):
 
 @contextlib.contextmanager
 def adapters_off(model):
-    """Within this block the model computes as if it had no adapters.
+    """Makes a model compute without its adapters, within a block.
 
-    The flag is read where a layer is called: enter the block *inside* the
-    function that is compiled, so that every trace sees it.
+    The flag is read where a layer is called. Enter the block *inside* the
+    function that is compiled, so that every trace reads it.
 
     Args:
         model: a Keras model, such as a KerasHub task.
@@ -104,10 +109,10 @@ def adapters_off(model):
 
 @contextlib.contextmanager
 def adapters_zeroed(model):
-    """Within this block the adapters add nothing.
+    """Sets a model's adapters to zero, within a block.
 
-    What is compiled stays as it is, so that a program of the tuned model
-    computes what the pretrained one says.
+    Compiled programs stay as they are: a program of the tuned model then
+    computes the outputs of the pretrained one.
 
     Args:
         model: a Keras model, such as a KerasHub task.

@@ -1,23 +1,56 @@
-"""Generation in batches of one shape and one prompt length."""
+"""Generates in batches of few shapes, each of one prompt length."""
+
+import contextlib
 
 import numpy as np
 
-# Batches are of at most so many sizes, each a quarter of the next larger one.
+# Number of batch sizes, each a quarter of the next larger one.
 NUM_SIZES = 3
 
 
+@contextlib.contextmanager
+def sampler_of(task, sampler, generate_function=None):
+    """Makes a task generate with another sampler, within a block.
+
+    Unlike `task.compile(sampler=...)` it leaves the user's compilation as it
+    is.
+
+    Args:
+        task: a KerasHub task.
+        sampler: a `keras_hub.samplers.Sampler`.
+        generate_function: optional function that an earlier block with this
+            sampler compiled, to avoid compiling it again.
+
+    Yields:
+        A function without arguments that returns the generate function which
+        the block has compiled so far, or `None`.
+
+    Example:
+
+    >>> with sampler_of(vlm, keras_hub.samplers.GreedySampler()) as compiled:
+    ...     responses = vlm.generate(inputs)
+    ...     generate_function = compiled()
+    """
+    before = task.sampler, task.generate_function
+    task.sampler, task.generate_function = sampler, generate_function
+    try:
+        yield lambda: task.generate_function
+    finally:
+        task.sampler, task.generate_function = before
+
+
 def prompt_groups(prompt_ids, batch_size, mixed=False):
-    """Cuts prompts into batches of like length.
+    """Splits prompts into batches of equal length.
 
     Args:
         prompt_ids: list of N int arrays.
         batch_size: int. The largest batch.
-        mixed: bool. Whether a batch may hold prompts of several lengths, which
-            some families compute wrongly; they are sorted then. Defaults to
-            `False`.
+        mixed: bool. Whether a batch may hold prompts of several lengths, for
+            families that compute these rightly. They are sorted by length
+            then. Defaults to `False`.
 
     Returns:
-        A list of int arrays, positions of prompts, N in all.
+        A list of int arrays: positions in `prompt_ids`, each in one array.
     """
     lengths = np.array([len(ids) for ids in prompt_ids], int)
     order = np.argsort(lengths, kind="stable")
@@ -31,18 +64,18 @@ def prompt_groups(prompt_ids, batch_size, mixed=False):
 
 
 def sized(groups, batch_size, refused=0):
-    """Cuts groups into batches of few sizes, each more than half full.
+    """Splits groups into batches of few sizes, each more than half full.
 
-    But for the smallest size, which may be less full.
+    Only a batch of the smallest size may be less full.
 
     Args:
         groups: list of int arrays, none longer than `batch_size`.
         batch_size: int. The largest size.
-        refused: int. No smaller size is this one, but one more. See
-            `packing.positions`.
+        refused: int. Size that no smaller batch may have; one more is taken
+            instead. See `packing.positions`.
 
     Yields:
-        Pairs of an int array and the size of the batch that it goes in.
+        Pairs of an int array and the size of the batch that holds it.
     """
     sizes = [max(1, batch_size // 4**power) for power in range(1, NUM_SIZES)]
     sizes = [size + (size == refused) for size in sizes]
@@ -59,14 +92,16 @@ def sized(groups, batch_size, refused=0):
 
 
 def generate_group(task, images, prompt_ids, length, batch_size):
-    """Generates for one group, filled to the batch size: one compilation.
+    """Generates for one group of prompts, repeated to fill the batch size.
+
+    Groups of one batch size and prompt length share one compiled program.
 
     Args:
         task: a `VisionLanguageTask`.
         images: array or `Embedded` of N rows, see
             `VisionLanguageTask.generate_ids`.
         prompt_ids: list of N int arrays of one length.
-        length: int. Prompt and response have so many tokens at most.
+        length: int. The most tokens of prompt and response together.
         batch_size: int, at least N.
 
     Returns:
@@ -77,3 +112,33 @@ def generate_group(task, images, prompt_ids, length, batch_size):
         images[filled], [prompt_ids[i] for i in filled], length
     )
     return generated[: len(prompt_ids)]
+
+
+def generate_texts(task, inputs, **kwargs):
+    """Generates responses by the task's own `generate`.
+
+    Where the family computes mixed prompt lengths wrongly, prompts are
+    grouped by length first.
+
+    Args:
+        task: a `VisionLanguageTask`.
+        inputs: a dict of `"images"`, as the task's `generate` takes them, if
+            it reads any, and `"prompts"`, a list of B strings or a string.
+        **kwargs: as in the task's `generate`.
+
+    Returns:
+        A list of B strings, or a string.
+    """
+    prompts, images = inputs["prompts"], inputs.get("images")
+    if task.family.mixed_prompt_lengths or isinstance(prompts, str):
+        return task.task.generate(
+            task.generate_inputs(images, prompts), **kwargs
+        )
+    prompts, images = list(prompts), np.asarray(images)
+    responses = [None] * len(prompts)
+    for group in prompt_groups(task.tokenize(prompts), len(prompts)):
+        batch = task.generate_inputs(images[group], [prompts[i] for i in group])
+        texts = task.task.generate(batch, **kwargs)
+        for index, text in zip(group, texts):
+            responses[index] = text
+    return responses

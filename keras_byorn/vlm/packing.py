@@ -1,14 +1,14 @@
-"""Rows of token ids, padded to one length; nothing is ever cut.
+"""Packs token ids into rows of one length, without ever cutting a text.
 
-KerasHub's packers cut what is too long without a word, and tell text from
-padding by its id, which some vocabularies use for text as well.
+KerasHub's packers truncate long texts silently, and take each padding id for
+padding, though some vocabularies have a text token of that id.
 """
 
 import numpy as np
 
 
 def rows_of(ids, length, pad):
-    """Pads rows of ids.
+    """Pads rows of ids to one length.
 
     Args:
         ids: list of N int arrays, none longer than `length`.
@@ -16,8 +16,8 @@ def rows_of(ids, length, pad):
         pad: int. Id of padding.
 
     Returns:
-        A pair `(token_ids, mask)`, `(N, length)` each: int32, and a bool that
-        is `True` on text.
+        A pair `(token_ids, mask)` of arrays `(N, length)`: int32, and bool,
+        `True` on text.
 
     Raises:
         ValueError: if a row does not fit.
@@ -37,7 +37,7 @@ def rows_of(ids, length, pad):
 
 
 def rows_of_segments(rows, length, pad):
-    """Pads rows of a prompt and a response.
+    """Joins prompts and responses to rows, padded to one length.
 
     Args:
         rows: list of N pairs of int arrays, prompt and response.
@@ -45,8 +45,8 @@ def rows_of_segments(rows, length, pad):
         pad: int. Id of padding.
 
     Returns:
-        A pair of int32 arrays `(N, length)`: token ids, and 1 where a token is
-        of the response, else 0.
+        A pair of int32 arrays `(N, length)`: token ids, and 1 on tokens of
+        the response, else 0.
     """
     joined = [np.concatenate(segments) for segments in rows]
     token_ids, mask = rows_of(joined, length, pad)
@@ -56,19 +56,22 @@ def rows_of_segments(rows, length, pad):
 
 
 def up_to_last(marked):
-    """bool array. `True` up to the last position that is marked in a row.
+    """Marks each row up to the last position that is marked in it.
 
-    A response ends its row, so this tells text from padding.
+    A response ends its row, so its mask becomes the mask of the whole text.
 
     Args:
         marked: int or bool array, `(N, length)`.
+
+    Returns:
+        bool array, `(N, length)`.
     """
     marked = np.asarray(marked, bool)
     return np.cumsum(marked[:, ::-1], axis=-1)[:, ::-1] > 0
 
 
 def positions(marked, width):
-    """Where each row is marked, from left to right, padded with 0.
+    """Lists the marked positions of each row in order, padded with 0.
 
     Args:
         marked: bool array, `(N, length)`, at most `width` marks in a row.
@@ -79,10 +82,9 @@ def positions(marked, width):
 
     Raises:
         ValueError: if there are as many rows as columns. The tasks add a
-            column to the result, and `keras.ops.add` of Keras 3.15 adds it as
-            a row then, on TensorFlow: all images would be misplaced. The same
-            sizes are refused on each backend, so that what runs on one runs
-            on all.
+            column to the result, and on TensorFlow `keras.ops.add` of Keras
+            3.15 then adds it as a row: all images would be misplaced. Every
+            backend refuses these sizes, so that code for one runs on all.
     """
     if len(marked) == width:
         raise ValueError(
@@ -99,7 +101,7 @@ def positions(marked, width):
 
 
 def first_marked(marked, width):
-    """Where each row is marked, from left to right, then anything.
+    """Lists the marked positions of each row in order, then others.
 
     Args:
         marked: bool array, `(N, length)`, at most `width` marks in a row.

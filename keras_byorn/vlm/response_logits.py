@@ -1,12 +1,69 @@
-"""The head of a vision-language model, run only where a response stands."""
+"""Logits and log-likelihoods of responses under a vision-language task."""
+
+import functools
+import typing
 
 import keras
 from keras import ops
 
-from keras_byorn.vlm.task import decode
+from keras_byorn.vlm.families import find_family
 
-# Logits that stand in memory at once, float32: 256 MiB.
+# Logits in memory at once, float32: 256 MiB.
 MAX_LOGITS = 2**26
+
+
+def logits_of(task, inputs, training=False):
+    """Computes the logits of a task, one row for each text token.
+
+    Unlike the `call` of some KerasHub tasks, it is right for every family.
+
+    Args:
+        task: a KerasHub task of a known family.
+        inputs: a dict, exactly the task's inputs.
+        training: bool.
+
+    Returns:
+        float tensor, `(B, T, V)`.
+    """
+    decoded = decode(task, inputs, training)
+    return decoded.project(decoded.hidden)
+
+
+class Decoded(typing.NamedTuple):
+    """Output of a task's decoder, before the head turns it into logits.
+
+    Args:
+        hidden: float tensor, `(B, T, D)`.
+        project: function from hidden states `(..., D)`, all or some, to
+            logits `(..., V)`.
+        vocabulary_size: int, V; 0 where `hidden` are the logits already.
+    """
+
+    hidden: typing.Any
+    project: typing.Callable
+    vocabulary_size: int
+
+
+def decode(task, inputs, training=False):
+    """Runs a task up to its head, the projection onto the vocabulary.
+
+    Args:
+        task: a KerasHub task of a known family, or any model with the inputs
+            of one.
+        inputs: a dict, exactly the task's inputs.
+        training: bool.
+
+    Returns:
+        A `Decoded`.
+    """
+    family = find_family(task)
+    if family is None:  # a reference may be any model with these inputs
+        return Decoded(task(inputs, training=training), lambda x: x, 0)
+    return Decoded(
+        family.hidden(task, inputs, training),
+        functools.partial(family.project, task),
+        task.preprocessor.tokenizer.vocabulary_size(),
+    )
 
 
 def response_log_likelihoods(
@@ -20,32 +77,36 @@ def response_log_likelihoods(
 ):
     """Computes log-likelihoods of response tokens, without logits of the rest.
 
-    All of it is differentiable.
-
-    The hidden states at `positions` are gathered, and only they are projected
-    onto the vocabulary; in blocks where there are many, whose logits are
-    computed anew for the gradient, so that never more than `MAX_LOGITS` are in
-    memory. Log-likelihoods are computed in float32.
+    Only the hidden states at `positions` are projected onto the vocabulary.
+    Many of them are projected in blocks, whose logits are recomputed for the
+    gradient, so that at most `MAX_LOGITS` logits are in memory. All of it is
+    differentiable. Log-likelihoods are computed in float32.
 
     Args:
         task: a KerasHub task of a known family, or any model with the inputs
             of one.
         inputs: a dict, exactly the task's inputs.
         y: int tensor, `(B, T)`, the token that follows each position.
-        response_mask: bool tensor, `(B, T)`; with `positions` it may be longer
-            than `y`, by what was cut off as padding.
-        positions: optional int tensor, `(B, R)`: where `response_mask` is set,
-            from left to right, and then whatever fills the row. Without it all
-            positions are projected.
+        response_mask: bool tensor, `(B, T)`. With `positions` it may have
+            more columns than `y`, all of them padding.
+        positions: optional int tensor, `(B, R)`: the positions where
+            `response_mask` is set, from left to right, then any that fill
+            the row. By default all positions are projected.
         largest: optional pair of ints, the most rows B and positions R of a
-            batch. Blocks follow from it where a program is made before B and R
-            are known, as in a TensorFlow graph.
+            batch. Sets the number of blocks where a program is made before B
+            and R are known, as in a TensorFlow graph.
         training: bool.
 
     Returns:
-        A pair of float32 tensors of the shape of `response_mask`, nats, 0 off
-        the response: the log-likelihoods of the tokens that follow, and those
-        of the likeliest tokens there.
+        A pair `(log_likelihoods, max_log_likelihoods)` of float32 tensors of
+        the shape of `response_mask`, nats, 0 off the response: of the tokens
+        `y`, and of the likeliest token at each position.
+
+    Example:
+
+    >>> log_likelihoods, max_log_likelihoods = response_log_likelihoods(
+    ...     vlm, x, y, response_mask
+    ... )
     """
     hidden, project, vocabulary_size = decode(task, inputs, training)
     if positions is not None:
@@ -59,7 +120,7 @@ def response_log_likelihoods(
 
 
 def chosen_and_max(logits, y):
-    """Log-likelihoods of the tokens `y`, and of the likeliest, in float32.
+    """Computes log-likelihoods of the tokens `y`, and of the likeliest ones.
 
     Args:
         logits: float tensor, `(..., V)`.
@@ -75,18 +136,29 @@ def chosen_and_max(logits, y):
 
 
 def mean_over_response(values, response_mask):
-    """Mean of `(B, T)` values over the response tokens, `(B,)` float32."""
+    """Averages values over the response tokens.
+
+    Args:
+        values: float tensor, `(B, T)`.
+        response_mask: bool tensor, `(B, T)`.
+
+    Returns:
+        float32 tensor, `(B,)`; 0 for a row without a response token.
+    """
     mask = ops.cast(response_mask, "float32")
     total = ops.sum(ops.cast(values, "float32") * mask, axis=-1)
     return total / ops.maximum(ops.sum(mask, axis=-1), 1.0)
 
 
 def gather(values, positions):
-    """`values[b, positions[b, r]]`, `(B, R, ...)`.
+    """Gathers `values[b, positions[b, r]]` for each row b.
 
     Args:
         values: tensor, `(B, T, ...)`.
         positions: int tensor, `(B, R)`.
+
+    Returns:
+        tensor, `(B, R, ...)`.
     """
     batch, length = ops.shape(values)[:2]
     rows = ops.expand_dims(ops.arange(batch, dtype="int32") * length, -1)
@@ -95,21 +167,21 @@ def gather(values, positions):
 
 
 def spread(values, response_mask):
-    """The inverse of `gather`: `(B, R)` values back at their positions.
+    """Puts values back at their positions, the inverse of `gather`.
 
     Args:
         values: tensor, `(B, R)`.
         response_mask: bool tensor, `(B, T)`, at most R of them set in a row.
 
     Returns:
-        tensor, `(B, T)`; anything where the mask is not set.
+        tensor, `(B, T)`; undefined where the mask is not set.
     """
     slots = ops.cumsum(ops.cast(response_mask, "int32"), axis=-1) - 1
     return gather(values, ops.clip(slots, 0, ops.shape(values)[1] - 1))
 
 
 def _project_in_blocks(hidden, y, project, num_blocks):
-    """Log-likelihoods of `y`, and of what is preferred, `(B, R)` each."""
+    """Computes log-likelihoods of `y` and of the likeliest tokens, `(B, R)`."""
     if num_blocks == 1:
         return chosen_and_max(project(hidden), y)
     block = keras.remat(lambda h, y: chosen_and_max(project(h), y))
@@ -126,7 +198,7 @@ def _project_in_blocks(hidden, y, project, num_blocks):
 
 
 def _num_blocks(shape, largest, vocabulary_size):
-    """int. Blocks of which none has more than `MAX_LOGITS` logits."""
+    """Returns a number of blocks with at most `MAX_LOGITS` logits each."""
     known = [size or most for size, most in zip(shape, largest or (None, None))]
     if not all(known):  # a stream, in a TensorFlow graph
         return 1

@@ -1,22 +1,30 @@
-"""The one seam to KerasHub: text and images in, ids and logits out."""
+"""Adapter to KerasHub tasks: text and images in, ids and logits out."""
 
 import contextlib
-import functools
-import typing
 
 import keras
 import numpy as np
 
-from keras_byorn.data.digests import digest
-from keras_byorn.vlm.families import family_of, find_family
+from keras_byorn.vlm.families import family_of
+from keras_byorn.vlm.keras_internals import flatten_layers
 from keras_byorn.vlm.vision import IMAGE_EMBEDDINGS, config_text
 
 
 class VisionLanguageTask:
-    """Speaks to a KerasHub vision-language task in ids and arrays.
+    """Wraps a KerasHub vision-language task to work on ids and arrays.
 
-    All that the rest of the package knows of a task is here, and what differs
-    from family to family is in `families`.
+    The rest of the package reaches a task through this class alone. The
+    differences between tasks are in `families`.
+
+    Rows of ids and masks have T positions, those of text and padding:
+
+    - token ids are int32, `(B, T)`, without the image's own positions;
+    - `response_mask` is bool, `(B, T)`, `True` where the next token is of the
+      response, its end token included;
+    - raw images are `(B, H, W, 3)`, or `(B, M, H, W, 3)` where an example may
+      have M images, of any numeric dtype, with pixels in `pixel_range`;
+    - embeddings of images, `Embedded`, are float, `(B, P, D)` or
+      `(B, M, P, D)`.
 
     Args:
         task: a KerasHub task of a known family, with its preprocessor.
@@ -24,6 +32,17 @@ class VisionLanguageTask:
     Raises:
         ValueError: if the task is of no known family, has no preprocessor, or
             cannot be trained with the installed KerasHub.
+
+    Example:
+
+    >>> task = VisionLanguageTask(vlm)
+    >>> prompt_ids = task.tokenize_prompts(["what is it?\\n"])
+    >>> response_ids = task.tokenize(["a red three"])
+    >>> packed = task.pack(prompt_ids, response_ids, length=17)
+    >>> images = task.stack_images([np.zeros((32, 32, 3), "uint8")])
+    >>> x, y, response_mask = task.training_inputs(images, *packed)
+    >>> y.shape
+    (1, 16)
     """
 
     def __init__(self, task):
@@ -54,7 +73,7 @@ class VisionLanguageTask:
         ]
         for piece in self.family.more_end_tokens:
             token_id = self._id_of(piece)
-            # What is not in the vocabulary comes back as unknown.
+            # Tokenizers give a piece that they lack the id of `<unk>`.
             if token_id is not None and self.pieces([token_id]) == [piece]:
                 ids.append(token_id)
         return tuple(dict.fromkeys(int(i) for i in ids if i is not None))
@@ -65,11 +84,14 @@ class VisionLanguageTask:
         return list(self.task.input)
 
     def inputs_of(self, batch):
-        """What the task takes of a dict, and nothing else.
+        """Selects the task's inputs from a dict.
 
         Args:
             batch: a dict with the task's inputs, or with `image_embeddings`
-                in the place of images.
+                in place of images; other keys are dropped.
+
+        Returns:
+            A dict.
         """
         names = self.input_names
         if IMAGE_EMBEDDINGS in batch:
@@ -85,14 +107,14 @@ class VisionLanguageTask:
 
     @property
     def image_token(self):
-        """string or `None`. What stands in a prompt for each image."""
+        """string or `None`. Token that a prompt holds for each image."""
         if not self.num_images[1]:
             return None
         return self.family.image_token
 
     @property
     def pixel_range(self):
-        """pair of floats. What the image converter takes pixels to be."""
+        """pair of floats. Range of pixels that the image converter takes."""
         low, high = self.family.raw_pixel_range or self.family.pixel_range
         if self.family.raw_pixel_range or not self.num_images[1]:
             return low, high
@@ -103,19 +125,26 @@ class VisionLanguageTask:
         return (low - offset) / scale, (high - offset) / scale
 
     def tokenize(self, texts):
-        """Token ids of each text, without start and end, as int32 arrays."""
+        """Tokenizes texts, without start and end tokens.
+
+        Args:
+            texts: list of N strings.
+
+        Returns:
+            A list of N int32 arrays.
+        """
         ids = self.tokenizer(list(texts))
         rows = ids.to_list() if hasattr(ids, "to_list") else ids
         return [np.asarray(row, "int32").reshape(-1) for row in rows]
 
     def tokenize_prompts(self, prompts):
-        """Token ids of each prompt, each image token made its placeholders.
+        """Tokenizes prompts, and expands image tokens to placeholders.
 
         Args:
-            prompts: list of strings.
+            prompts: list of N strings.
 
         Returns:
-            A list of int32 arrays, without start and end.
+            A list of N int32 arrays, without start and end tokens.
         """
         token = self.image_token
         if token is not None:
@@ -124,7 +153,7 @@ class VisionLanguageTask:
         return self.tokenize(prompts)
 
     def num_placeholders(self, token_ids):
-        """int. How many of the ids the task replaces by image embeddings."""
+        """Counts the ids that the task replaces by image embeddings."""
         if self.image_token is None:
             return 0
         placeholder = self.family.image_placeholder_id(self.preprocessor)
@@ -132,7 +161,7 @@ class VisionLanguageTask:
 
     @property
     def num_placeholders_per_image(self):
-        """int. Ids in a prompt that stand for one image."""
+        """int. Number of ids in a prompt that stand for one image."""
         if self.image_token is None:
             return 0
         return self.preprocessor.num_vision_tokens_per_image
@@ -143,40 +172,40 @@ class VisionLanguageTask:
         return self.num_images[1] * self.num_placeholders_per_image
 
     def detokenize(self, token_ids):
-        """The text of one row of ids; end tokens have none."""
+        """Converts one row of ids to text, without end tokens."""
         token_ids = np.asarray(token_ids, "int32")
         text = token_ids[~np.isin(token_ids, self.end_token_ids)]
         return str(self.tokenizer.detokenize(text))
 
     def pieces(self, token_ids):
-        """The pieces of the vocabulary that one row of ids stands for."""
+        """Converts one row of ids to a list of pieces of the vocabulary."""
         return [self.tokenizer.id_to_token(int(i)) for i in token_ids]
 
     def packed_length(self, prompt_ids, response_ids):
-        """int. Tokens of prompt and response, start and end included."""
+        """Counts the tokens of a packed row, start and end included."""
         return self.family.packed_length(
             self.preprocessor, prompt_ids, response_ids
         )
 
     @property
     def prefix_length(self):
-        """int. Positions that the decoder reads before the text."""
+        """int. Number of positions that the decoder reads before the text."""
         return self.family.prefix_length(self.task)
 
     def num_tokens(self, packed):
-        """Text tokens that a training step must see of each packed row.
+        """Counts the text tokens that a training step needs of each row.
 
         Args:
             packed: tuple of arrays with N rows, see `pack()`.
 
         Returns:
-            int array, `(N,)`: the rows may be cut to so many and one more.
+            int array, `(N,)`. Rows may be cut to one token more than that.
         """
         # Inputs and targets are shifted against each other by one.
         return self.family.num_tokens(packed) - 1
 
     def stack_images(self, images):
-        """The images of a batch, as they are, in one array.
+        """Stacks the raw images of a batch to one array.
 
         Args:
             images: list of B entries, each as an example holds it: an array
@@ -190,31 +219,39 @@ class VisionLanguageTask:
         return self.family.stack_images(self.preprocessor, images)
 
     def frozen_vision(self):
-        """The task's `Vision`, where an image is seen alike in every step.
+        """Returns the task's vision tower, if its output never changes.
 
         Returns:
-            A `Vision`, or `None` where some of it is trained, adapted or
-            random, or where the family's backbone cannot be parted.
+            A `Vision`, or `None` if some of it is trained, adapted or random,
+            or if the family's backbone cannot be split behind it.
         """
         if not self.num_images[1]:
             return None
         vision = self.family.vision(self.task)
         return vision if vision and vision.is_frozen else None
 
-    def vision_digest(self, vision):
-        """string. Another one where an image would be seen otherwise."""
-        converter = config_text(self.preprocessor.image_converter)
-        return f"{vision.digest()}-{digest([converter])}"
+    def vision_identity(self, vision):
+        """Yields all parts that decide on the embeddings of a raw image.
+
+        Args:
+            vision: the task's `Vision`.
+
+        Yields:
+            strings and NumPy arrays: those of `Vision.identity()`, and the
+            configuration of the image converter.
+        """
+        yield from vision.identity()
+        yield config_text(self.preprocessor.image_converter)
 
     def encode_images(self, vision, images):
-        """What the vision tower makes of images, each for itself.
+        """Computes the embeddings of raw images.
 
         Args:
             vision: the task's `Vision`.
             images: list of U arrays `(H, W, 3)` of one size.
 
         Returns:
-            array, `(U, P, D)`: P embeddings of one image.
+            float array, `(U, P, D)`: P embeddings of one image.
         """
         images = np.stack(images)
         if self.family.image_axis:
@@ -223,7 +260,7 @@ class VisionLanguageTask:
         return vision.encode(converted)
 
     def pack(self, prompt_ids, response_ids, length):
-        """Packs prompt and response, with start and end, into rows.
+        """Packs prompts and responses, with start and end tokens, into rows.
 
         Args:
             prompt_ids: list of N int arrays.
@@ -232,9 +269,9 @@ class VisionLanguageTask:
 
         Returns:
             A tuple of arrays with N rows. The first two are int32,
-            `(N, length)`: token ids, and 1 where a token is of the response
-            (its end token included), else 0. Encoder-decoders add what their
-            encoder reads.
+            `(N, length)`: token ids, and 1 on tokens of the response, its end
+            token included, else 0. Encoder-decoders add the inputs of their
+            encoder.
 
         Raises:
             ValueError: if a row does not fit.
@@ -244,45 +281,43 @@ class VisionLanguageTask:
         )
 
     def training_inputs(self, images, *packed):
-        """What a training step takes, from packed rows.
+        """Makes the arrays of a training step from images and packed rows.
 
         Args:
-            images: array, see `stack_images()`, pixels in `pixel_range`; or
-                what the task saw of them before, `Embedded`.
+            images: array, see `stack_images()`, or `Embedded`.
             *packed: arrays with B rows of T + 1 tokens, see `pack()`.
 
         Returns:
-            A tuple `(x, y, response_mask)`: exactly the task's inputs (or
-            `image_embeddings` in the place of images), the token that follows
-            each of their T positions, and, as a bool array `(B, T)`, whether
-            that token is of the response.
+            A tuple `(x, y, response_mask)`: a dict of exactly the task's
+            inputs (or `image_embeddings` in place of images); int32,
+            `(B, T)`, the token that follows each position; bool, `(B, T)`,
+            whether that token is of the response.
         """
         token_ids, in_response = packed[:2]
         x = self._inputs(images, self.family.training_text(packed))
         return x, token_ids[:, 1:], in_response[:, 1:].astype("bool")
 
     def generate_ids(self, images, prompt_ids, length):
-        """Responses to a batch of prompts, as ids.
+        """Generates responses to a batch of prompts, with the task's sampler.
 
-        The sampler is the task's. Where the family does not allow mixed
-        prompt lengths, all prompts must have one length.
+        Prompts of a family without `mixed_prompt_lengths` must have one
+        length.
 
         Args:
-            images: array, see `stack_images()`, pixels in `pixel_range`; or
-                what the task saw of them before, `Embedded`.
+            images: array, see `stack_images()`, or `Embedded`.
             prompt_ids: list of B int arrays.
-            length: int. Prompt and response have so many tokens at most.
+            length: int. The most tokens of prompt and response together.
 
         Returns:
-            A list of B entries: the ids of the response without the end token
-            that is packed (another one that ended it is its last id), or
-            `None` where it did not end within `length`.
+            A list of B entries: an int32 array, the ids of the response
+            without the end token that is packed (another end token is kept as
+            its last id), or `None` if it did not end within `length`.
         """
         text, starts = self.family.generation_text(
             self.preprocessor, prompt_ids, length
         )
         inputs = self._inputs(images, text)
-        with self._given(inputs) as inputs:
+        with self._generation_inputs(inputs) as inputs:
             generate = self.task.make_generate_function()
             outputs = generate(inputs, stop_token_ids=self.end_token_ids)
         outputs = self.family.generated_ids(outputs)
@@ -291,11 +326,15 @@ class VisionLanguageTask:
         ]
 
     def generate_inputs(self, images, prompts):
-        """Inputs of the task's own `generate`, under its own names.
+        """Makes the inputs of the task's own `generate`, under its names.
 
         Args:
-            images: array or list, as the task's `generate` takes them.
+            images: array or list, as the task's `generate` takes them, or
+                `None`.
             prompts: string or list of strings.
+
+        Returns:
+            A dict, or `prompts` itself where the task takes text alone.
         """
         if self.family.prompt_key is None:
             return prompts
@@ -316,8 +355,8 @@ class VisionLanguageTask:
             inputs = self.family.inputs(self.preprocessor, images, text)
         return self.inputs_of(inputs)
 
-    def _given(self, inputs):
-        """The inputs as `generate` takes them, in a context."""
+    def _generation_inputs(self, inputs):
+        """Returns a context that yields the inputs as `generate` takes them."""
         if IMAGE_EMBEDDINGS not in inputs:
             return contextlib.nullcontext(inputs)
         return self.family.vision(self.task).given_embeddings(inputs)
@@ -329,63 +368,12 @@ class VisionLanguageTask:
             return None
 
 
-def logits_of(task, inputs, training=False):
-    """Logits of a task, right even where its own `call` is not.
-
-    Args:
-        task: a KerasHub task of a known family.
-        inputs: a dict, exactly the task's inputs.
-        training: bool.
-
-    Returns:
-        float tensor, `(B, T, V)`.
-    """
-    decoded = decode(task, inputs, training)
-    return decoded.project(decoded.hidden)
-
-
-class Decoded(typing.NamedTuple):
-    """What a task's decoder makes of the text, before it becomes logits.
-
-    Args:
-        hidden: float tensor, `(B, T, D)`.
-        project: function from hidden states, all or some, to logits `(..., V)`.
-        vocabulary_size: int, V; 0 where `hidden` are the logits already.
-    """
-
-    hidden: typing.Any
-    project: typing.Callable
-    vocabulary_size: int
-
-
-def decode(task, inputs, training=False):
-    """All of a task but its head, the projection onto the vocabulary.
-
-    Args:
-        task: a KerasHub task of a known family, or any model with the inputs
-            of one.
-        inputs: a dict, exactly the task's inputs.
-        training: bool.
-
-    Returns:
-        A `Decoded`.
-    """
-    family = find_family(task)
-    if family is None:  # a reference may be any model with these inputs
-        return Decoded(task(inputs, training=training), lambda x: x, 0)
-    return Decoded(
-        family.hidden(task, inputs, training),
-        functools.partial(family.project, task),
-        task.preprocessor.tokenizer.vocabulary_size(),
-    )
-
-
 def build_preprocessor(task):
-    """Builds a task's preprocessor, and says so of all of its layers.
+    """Builds a task's preprocessor, and marks all of its layers as built.
 
-    On JAX, Keras runs a model once without compiling it whenever one of its
-    layers is not, which compiles each operation for itself; and the layers of
-    a preprocessor never are.
+    On JAX, Keras runs a model once without compiling it if one of its layers
+    is not built, which compiles each operation by itself. KerasHub never
+    marks the layers of a preprocessor.
 
     Args:
         task: a KerasHub task, or any Keras model.
@@ -393,39 +381,15 @@ def build_preprocessor(task):
     preprocessor = getattr(task, "preprocessor", None)
     if preprocessor is None:
         return
-    if not preprocessor.built:  # makes what it packs with
+    if not preprocessor.built:  # creates its packers
         preprocessor.build(None)
-    for layer in preprocessor._flatten_layers(include_self=False):
+    for layer in flatten_layers(preprocessor, include_self=False):
         if not layer.built and not layer.weights:
             layer.built = True
 
 
 def images_of(images):
-    """The images of one example in a list, however the example holds them."""
+    """Lists the images of an example: an array, a list of them, or `None`."""
     if images is None:
         return []
     return images if isinstance(images, list) else [images]
-
-
-@contextlib.contextmanager
-def sampler_of(task, sampler, generate_function=None):
-    """Within this block the task generates with another sampler.
-
-    Unlike `task.compile(sampler=...)` this leaves the user's compilation as
-    it was.
-
-    Args:
-        task: a KerasHub task.
-        sampler: a `keras_hub.samplers.Sampler`.
-        generate_function: what an earlier block with this sampler yielded as
-            `compiled()`, so as not to compile again.
-
-    Yields:
-        A function that returns the compiled generate function so far.
-    """
-    before = task.sampler, task.generate_function
-    task.sampler, task.generate_function = sampler, generate_function
-    try:
-        yield lambda: task.generate_function
-    finally:
-        task.sampler, task.generate_function = before

@@ -1,4 +1,4 @@
-"""The kinds of KerasHub tasks that the package can defend."""
+"""Families of KerasHub tasks that the package can defend."""
 
 from keras_byorn.vlm.families.blip2 import Blip2Opt, Blip2T5
 from keras_byorn.vlm.families.causal_lm import TextOnly
@@ -23,7 +23,7 @@ FAMILIES = (
 
 
 def family_of(task):
-    """The family that a KerasHub task belongs to, if it can be defended.
+    """Returns the family of a KerasHub task, if it can be defended.
 
     Args:
         task: a KerasHub task with its preprocessor.
@@ -32,8 +32,8 @@ def family_of(task):
         A `Family`.
 
     Raises:
-        ValueError: if it belongs to none, has no preprocessor, or is of a
-            kind that the installed KerasHub cannot train.
+        ValueError: if the task belongs to no family, has no preprocessor, or
+            cannot be trained with the installed KerasHub.
     """
     family = find_family(task)
     if family is None:
@@ -59,7 +59,7 @@ def family_of(task):
 
 
 def find_family(task):
-    """The family of a task, unchecked, or `None`."""
+    """Returns the family of a task, unchecked, or `None`."""
     for family in FAMILIES:
         if isinstance(task, family.task_classes):
             return family

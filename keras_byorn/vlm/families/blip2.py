@@ -1,18 +1,22 @@
-"""BLIP-2: an image in a few query tokens before the text."""
+"""BLIP-2: an image as a few query tokens before the text."""
 
 import keras_hub
 
 from keras_byorn.vlm.families.encoder_decoder import EncoderDecoder
 from keras_byorn.vlm.families.family import Family
 
-# The image converter brings its own statistics, for bytes.
+# The image converter has its own statistics, for bytes.
 RAW_PIXEL_RANGE = (0.0, 255.0)
-# What follows it, the Q-Former, is small, and has dropout in the presets.
+# The Q-Former behind it is small, and has dropout in the presets.
 VISION_LAYER = "vision_encoder"
 
 
 class Blip2Opt(Family):
-    """With OPT. Its preprocessor knows no prompt; here there is one."""
+    """BLIP-2 with OPT, a decoder that reads the image before the text.
+
+    KerasHub's preprocessor does not split a text into prompt and response;
+    this family does.
+    """
 
     task_classes = (keras_hub.models.BLIP2CausalLM,)
     raw_pixel_range = RAW_PIXEL_RANGE
@@ -28,7 +32,7 @@ class Blip2Opt(Family):
 
 
 class Blip2T5(EncoderDecoder):
-    """With Flan-T5, whose encoder reads the image and the prompt."""
+    """BLIP-2 with Flan-T5, whose encoder reads the image and the prompt."""
 
     task_classes = (keras_hub.models.BLIP2Seq2SeqLM,)
     raw_pixel_range = RAW_PIXEL_RANGE

@@ -1,4 +1,4 @@
-"""Language models without eyes: the special case of no images."""
+"""Language models without vision: the special case of no images."""
 
 import keras_hub
 
@@ -6,10 +6,10 @@ from keras_byorn.vlm.families.family import Family
 
 
 class TextOnly(Family):
-    """A prompt and a response, and nothing else.
+    """Reads a prompt and a response, and no image.
 
-    Their KerasHub preprocessors know no prompt: they train on all of a text.
-    Here only the response is scored and trained on.
+    KerasHub's preprocessors train on a whole text. This family scores and
+    trains on the response only.
     """
 
     task_classes = (

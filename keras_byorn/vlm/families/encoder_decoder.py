@@ -1,4 +1,4 @@
-"""What families have in common whose encoder reads the prompt."""
+"""Base of families whose encoder reads the prompt."""
 
 import numpy as np
 from keras import ops
@@ -8,9 +8,12 @@ from keras_byorn.vlm.families.family import Family
 
 
 class EncoderDecoder(Family):
-    """The prompt goes to the encoder, the response to the decoder.
+    """Gives the prompt to the encoder, and the response to the decoder.
 
-    Both rows have one length, so that one number says how long texts are.
+    Both rows of an example have one length, the longer of the two. A packed
+    batch is a tuple of four arrays `(N, length)`: ids of the decoder (int32),
+    1 on tokens of the response (int32), ids of the encoder (int32) and their
+    padding mask (bool).
     """
 
     prompt_key = "encoder_text"
@@ -22,7 +25,7 @@ class EncoderDecoder(Family):
         )
 
     def encoder_row(self, preprocessor, prompt_ids):
-        """A prompt as `generate` hands it to the encoder, an int array."""
+        """Returns a prompt as `generate` gives it to the encoder, int32."""
         end = np.atleast_1d(preprocessor.encoder_packer.end_value)
         return np.concatenate([prompt_ids, end])
 
@@ -72,6 +75,6 @@ class EncoderDecoder(Family):
         return packing.rows_of(rows, length, pad)
 
     def _start_end(self, preprocessor):
-        """What the decoder's row starts and ends with."""
+        """Returns the ids that a decoder's row starts and ends with."""
         start = np.atleast_1d(preprocessor.decoder_packer.start_value)
         return start, preprocessor.tokenizer.end_token_id

@@ -1,4 +1,4 @@
-"""What may differ from one kind of task to the next, and what it is if not."""
+"""Base of the families: the differences between tasks, with defaults."""
 
 import numpy as np
 from keras import ops
@@ -8,28 +8,51 @@ from keras_byorn.vlm.vision import IMAGE_EMBEDDINGS, Embedded, Vision
 
 
 class Family:
-    """One kind of KerasHub task: what it calls things, and what it feeds.
+    """Names and inputs of one kind of KerasHub task.
 
-    A decoder that reads one image beside its prompt. A subclass says what is
-    different, mostly as data; the rest of the package knows no family.
+    The base class describes a decoder that reads one image beside its prompt.
+    A subclass overrides the differences, mostly as data. Only
+    `VisionLanguageTask` uses families.
+
+    Arrays of a batch have B rows of T tokens:
+
+    - packed rows are int32, `(B, T + 1)`: token ids, and 1 on tokens of the
+      response, else 0 (`pack`);
+    - text inputs are `token_ids`, int32, `padding_mask`, bool, `True` on
+      text, and `response_mask`, bool, each `(B, T)` (`training_text`);
+    - raw images are `(B, H, W, 3)`, of any numeric dtype (`stack_images`),
+      and converted ones float32 (`converted`);
+    - hidden states are `(B, T, D)` and logits `(B, T, V)`, in the dtype that
+      the task computes in (`hidden`, `project`).
 
     Attributes:
         task_classes: tuple of KerasHub task classes.
-        pixel_range: pair of floats. What the backbone wants pixels to be,
-            after the task's image converter.
-        raw_pixel_range: pair of floats or `None`. What the image converter
-            takes, where that does not follow from its scale and offset.
+        pixel_range: pair of floats. Range of the pixels that the backbone
+            takes, after the task's image converter.
+        raw_pixel_range: pair of floats or `None`. Range of the pixels that
+            the image converter takes, where it does not follow from its scale
+            and offset.
         mixed_prompt_lengths: bool. Whether one `generate` call may hold
             prompts of different token lengths.
-        image_token: string or `None`. What a user writes into a prompt where
-            an image stands.
+        image_token: string or `None`. Token that a user writes into a prompt
+            for each image.
         more_end_tokens: tuple of strings. Pieces that end a response, beside
-            the tokenizer's end token, where the vocabulary has them.
-        prompt_key: string. What the task's `generate` calls the prompt.
-        vision_layer: string or `None`. The backbone's attribute that reads
-            images, each for itself, if the backbone can be parted behind it.
-        image_keys: tuple of strings. The inputs that only it reads.
+            the tokenizer's end token, if the vocabulary has them.
+        prompt_key: string or `None`. Key of the prompt in the inputs of the
+            task's `generate`; `None` where it takes text alone.
+        vision_layer: string or `None`. Attribute of the backbone that encodes
+            images one by one, if the backbone can be split behind it.
+        image_keys: tuple of strings. Inputs that only this layer reads.
         image_axis: bool. Whether an example has an axis of images.
+
+    Example:
+
+    ```python
+    class PaliGemma(Family):
+        task_classes = (keras_hub.models.PaliGemmaCausalLM,)
+        mixed_prompt_lengths = False
+        vision_layer = "vit_encoder"
+    ```
     """
 
     task_classes = ()
@@ -44,42 +67,42 @@ class Family:
     image_axis = False
 
     def check(self, task):
-        """Raises a `ValueError` where it cannot be trained; may warn."""
+        """Raises a `ValueError` if the task cannot be trained; may warn."""
 
-    # What the task's `call` does, in two parts: the second is dear, and only
-    # needed where a response stands.
+    # The task's `call` in two parts. The second is expensive, and only needed
+    # at positions of the response.
 
     def hidden(self, task, inputs, training):
-        """What the decoder makes of each text position, `(B, T, D)`."""
+        """Computes the decoder's output at text positions, `(B, T, D)`."""
         if IMAGE_EMBEDDINGS in inputs:
             return self.vision(task).decode(inputs, training)
         return task.backbone(inputs, training=training)
 
     def project(self, task, hidden):
-        """Logits `(..., V)` of the tokens that follow hidden states."""
+        """Projects hidden states `(..., D)` to logits `(..., V)`."""
         return task.backbone.token_embedding(hidden, reverse=True)
 
     # Text
 
     def sequence_length(self, preprocessor):
-        """int. The most tokens of prompt and response together."""
+        """Returns the most tokens of prompt and response together."""
         return preprocessor.sequence_length
 
     def expanded_image_token(self, preprocessor):
-        """The text that the task reads in the place of `image_token`."""
+        """Returns the text that replaces `image_token` in a prompt."""
         return self.image_token
 
     def prefix_length(self, task):
-        """int. Positions that the decoder reads before the text."""
+        """Returns the number of positions that precede the text."""
         return 0
 
     def packed_length(self, preprocessor, prompt_ids, response_ids):
-        """int. Tokens of prompt and response, start and end included."""
+        """Counts tokens of prompt and response, start and end included."""
         start, _ = self._start_end(preprocessor)
         return len(start) + len(prompt_ids) + len(response_ids) + 1
 
     def pack(self, preprocessor, prompt_ids, response_ids, length):
-        """Rows of prompt and response. See `VisionLanguageTask.pack`."""
+        """Packs prompts and responses. See `VisionLanguageTask.pack`."""
         start, end = self._start_end(preprocessor)
         rows = [
             (np.concatenate([start, prompt]), np.append(response, end))
@@ -89,11 +112,11 @@ class Family:
         return packing.rows_of_segments(rows, length, pad)
 
     def num_tokens(self, packed):
-        """Tokens before the padding in each packed row, int `(N,)`."""
+        """Counts tokens before the padding of packed rows, int `(N,)`."""
         return packing.up_to_last(packed[1]).sum(axis=-1)
 
     def training_text(self, packed):
-        """The task's text inputs from packed rows, as a dict."""
+        """Makes the task's text inputs from packed rows, as a dict."""
         token_ids, in_response = packed
         return {
             "token_ids": token_ids[:, :-1],
@@ -102,7 +125,17 @@ class Family:
         }
 
     def generation_text(self, preprocessor, prompt_ids, length):
-        """Text inputs to generate from, and where each response begins."""
+        """Makes the text inputs of `generate`.
+
+        Args:
+            preprocessor: the task's.
+            prompt_ids: list of B int arrays.
+            length: int. The most tokens of prompt and response together.
+
+        Returns:
+            A pair of a dict and an int array `(B,)`, the position at which
+            each response begins.
+        """
         start, _ = self._start_end(preprocessor)
         rows = [np.concatenate([start, prompt]) for prompt in prompt_ids]
         pad = preprocessor.tokenizer.pad_token_id
@@ -115,24 +148,24 @@ class Family:
         return text, padding_mask.sum(axis=-1)
 
     def generated_ids(self, outputs):
-        """Token ids of prompt and response in what the task generated."""
+        """Reads ids of prompt and response off generated outputs."""
         return ops.convert_to_numpy(outputs["token_ids"])
 
     # Images
 
     def image_placeholder_id(self, preprocessor):
-        """int or `None`. The id that the task replaces by image embeddings."""
+        """Returns the id that image embeddings replace, or `None`."""
 
     def reads_images(self, preprocessor):
-        """bool. Whether this task has eyes."""
+        """Returns whether this task takes images."""
         return getattr(preprocessor, "image_converter", None) is not None
 
     def num_images(self, preprocessor):
-        """pair of ints. The fewest and the most images of one example."""
+        """Returns the fewest and the most images of one example."""
         return (1, 1) if self.reads_images(preprocessor) else (0, 0)
 
     def stack_images(self, preprocessor, images):
-        """The raw images of a batch in one array.
+        """Stacks the raw images of a batch.
 
         Args:
             preprocessor: the task's.
@@ -146,35 +179,35 @@ class Family:
         return np.stack([own[0] for own in images])
 
     def image_inputs(self, preprocessor, images, text):
-        """The task's image inputs from stacked images, as a dict."""
+        """Makes the task's image inputs from stacked images, as a dict."""
         if not self.reads_images(preprocessor):
             return {}
-        return self.shown(preprocessor, images)
+        return self.converted_or_embedded(preprocessor, images)
 
-    def shown(self, preprocessor, images, mask=None):
-        """What the task sees: pixels, or what it saw before, `Embedded`."""
+    def converted_or_embedded(self, preprocessor, images, mask=None):
+        """Converts images; takes those that are `Embedded` as they are."""
         if isinstance(images, Embedded):
             return {IMAGE_EMBEDDINGS: images.values}
         return self.converted(preprocessor, np.asarray(images), mask)
 
     def converted(self, preprocessor, images, mask=None):
-        """Pixels as the backbone wants them, as a dict."""
+        """Converts raw images to the backbone's image inputs, as a dict."""
         converted = preprocessor.image_converter(images)
         return {"images": ops.convert_to_numpy(converted)}
 
     def vision(self, task):
-        """The task's `Vision`, or `None` where it cannot be parted."""
+        """Returns the task's `Vision`, or `None` if it cannot be split."""
         name = self.vision_layer
         if name is None or getattr(task.backbone, name, None) is None:
             return None
-        # Not by `setattr`: Keras would track the parts within the whole.
+        # By `__dict__`, as Keras would track its parts within the backbone.
         own = task.backbone.__dict__
         if "_byorn_vision" not in own:
             own["_byorn_vision"] = Vision(task.backbone, name, self.image_keys)
         return own["_byorn_vision"]
 
     def inputs(self, preprocessor, images, text):
-        """All inputs of the task, and maybe more, as a dict."""
+        """Makes all inputs of the task, and maybe more, as a dict."""
         return {**text, **self.image_inputs(preprocessor, images, text)}
 
     def _start_end(self, preprocessor):
@@ -188,7 +221,7 @@ class Family:
 
 
 def soft_capped(logits, cap):
-    """Logits bent into (-cap, cap); `None` leaves them as they are."""
+    """Squashes logits into (-cap, cap), unless `cap` is `None`."""
     if cap is None:
         return logits
     return ops.tanh(logits / cap) * cap

@@ -1,4 +1,4 @@
-"""Gemma 3: any number of images, each where its token stands."""
+"""Gemma 3: any number of images, each in place of its token."""
 
 import warnings
 
@@ -9,14 +9,14 @@ from keras_byorn.vlm.families.several_images import SeveralImages
 
 
 class Gemma3(SeveralImages):
-    """A decoder in whose prompt `<start_of_image>` stands for an image."""
+    """Gemma 3, whose prompt holds `<start_of_image>` for each image."""
 
     task_classes = (keras_hub.models.Gemma3CausalLM,)
     image_token = "<start_of_image>"
     more_end_tokens = ("<end_of_turn>",)
 
     def check(self, task):
-        """Warns of images that the backbone would see as nearly black."""
+        """Warns of a converter that makes all images nearly black."""
         if not self.reads_images(task.preprocessor):
             return
         converter = task.preprocessor.image_converter

@@ -1,4 +1,4 @@
-"""Gemma 3n: as Gemma 3, with another way to place images."""
+"""Gemma 3n: like Gemma 3, with another way to place images."""
 
 import keras_hub
 import numpy as np
@@ -7,10 +7,10 @@ from keras_byorn.vlm.families.gemma3 import Gemma3
 
 
 class Gemma3n(Gemma3):
-    """Reads images and text; audio is left out."""
+    """Gemma 3n with images and text, without audio."""
 
     task_classes = (keras_hub.models.Gemma3nCausalLM,)
-    vision_layer = None  # what it sees depends on the batch's other images
+    vision_layer = None  # embeddings depend on the batch's other images
 
     def hidden(self, task, inputs, training):
         backbone = task.backbone
@@ -18,10 +18,10 @@ class Gemma3n(Gemma3):
         return backbone(given, training=training)
 
     def project(self, task, hidden):
-        """By the embeddings of now.
+        """Projects hidden states by the embeddings as they are now.
 
-        In KerasHub 0.32 the task's own `call` multiplies by a copy of them
-        from before its weights were loaded, on JAX and TensorFlow.
+        On JAX and TensorFlow the task's own `call` of KerasHub 0.32 multiplies
+        by a copy of them from before its weights were loaded.
         """
         embedding = task.backbone.language_model.token_embedding
         return embedding(hidden, reverse=True)
@@ -33,24 +33,24 @@ class Gemma3n(Gemma3):
         return inputs
 
     def converted(self, preprocessor, images, mask):
-        """Images close up: the task hands them out in the batch's order.
+        """Converts images, and moves missing ones to the end of the batch.
 
-        It counts placeholders through the whole batch, so that an image that
-        is not there would shift those of all later examples.
+        The task counts placeholders through the whole batch, so that a gap
+        would shift the images of all later examples.
         """
         inputs = super().converted(preprocessor, images, mask)
         per_image = preprocessor.num_vision_tokens_per_image
         counts = mask.sum(axis=-1) // per_image
         batch, most = images.shape[:2]
-        there = np.arange(most) < counts[:, None]
+        given = np.arange(most) < counts[:, None]
         flat = inputs["images"].reshape(batch * most, *images.shape[2:])
-        there = there.reshape(-1)
-        order = np.concatenate([np.flatnonzero(there), np.flatnonzero(~there)])
+        given = given.reshape(-1)
+        order = np.concatenate([np.flatnonzero(given), np.flatnonzero(~given)])
         return {"images": flat[order].reshape(inputs["images"].shape)}
 
 
 def _no_audio(preprocessor, token_ids):
-    """Audio inputs of a batch without audio, as a dict."""
+    """Makes the audio inputs of a batch without audio, as a dict."""
     batch, length = token_ids.shape
     bins = preprocessor.audio_converter.feature_size
     return {

@@ -1,4 +1,4 @@
-"""Gemma 4: images as patches, each where its token stands."""
+"""Gemma 4: images as patches, each in place of its token."""
 
 import keras_hub
 import numpy as np
@@ -9,7 +9,11 @@ from keras_byorn.vlm.families.several_images import SeveralImages
 
 
 class Gemma4(SeveralImages):
-    """Reads images and text; audio and video are left out."""
+    """Gemma 4 with images and text, without audio and video.
+
+    An image is `pixel_values`, float32, `(B, M, patches, pixels)`, and
+    `pixel_position_ids`, int32, `(B, M, patches, 2)`.
+    """
 
     task_classes = (keras_hub.models.Gemma4CausalLM,)
     image_token = "<|image|>"
@@ -17,7 +21,7 @@ class Gemma4(SeveralImages):
     image_keys = ("pixel_values", "pixel_position_ids")
 
     def check(self, task):
-        """The converter must make as many tokens as the prompt has."""
+        """Raises unless the converter makes as many tokens as a prompt has."""
         preprocessor = task.preprocessor
         if not self.reads_images(preprocessor):
             return

@@ -6,7 +6,10 @@ from keras_byorn.vlm.families.family import Family
 
 
 class PaliGemma(Family):
-    """One image, no placeholder, full attention over image and prompt."""
+    """PaliGemma, with full attention over one image and the prompt.
+
+    The prompt holds no placeholder for the image.
+    """
 
     task_classes = (keras_hub.models.PaliGemmaCausalLM,)
     # Generated tokens overwrite keys of longer prompts in the same batch.

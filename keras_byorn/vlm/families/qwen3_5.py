@@ -1,4 +1,4 @@
-"""Qwen 3.5: refused, until KerasHub generates what its forward pass says."""
+"""Qwen 3.5: refused while its generation and its forward pass differ."""
 
 import keras_hub
 
@@ -6,7 +6,7 @@ from keras_byorn.vlm.families.causal_lm import TextOnly
 
 
 class Qwen3_5(TextOnly):
-    """Known, so that a user is told why it does not work."""
+    """Qwen 3.5, known only to raise an error that explains why not."""
 
     task_classes = (keras_hub.models.Qwen3_5CausalLM,)
 

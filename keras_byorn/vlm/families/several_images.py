@@ -1,4 +1,4 @@
-"""What families have in common that read any number of images."""
+"""Base of families that read any number of images."""
 
 import numpy as np
 from keras import ops
@@ -8,10 +8,13 @@ from keras_byorn.vlm.families.family import Family
 
 
 class SeveralImages(Family):
-    """From no image to `max_images_per_prompt`, each where its token stands.
+    """Reads up to M images, each in place of its token in the prompt.
 
-    A token in the prompt becomes `num_vision_tokens_per_image` placeholders,
-    whose embeddings the task replaces by the image's.
+    M is the preprocessor's `max_images_per_prompt`. A token becomes
+    `num_vision_tokens_per_image` placeholders, whose embeddings the task
+    replaces by those of the image. Stacked images are `(B, M, H, W, 3)`,
+    their inputs `vision_mask`, bool, `(B, T)`, and `vision_indices`, int32,
+    `(B, M * num_vision_tokens_per_image)`.
     """
 
     raw_pixel_range = (0.0, 255.0)
@@ -26,11 +29,11 @@ class SeveralImages(Family):
         return preprocessor.tokenizer.image_placeholder_id
 
     def image_size(self, preprocessor):
-        """pair of ints. Size of an image that is not there."""
+        """Returns the size of a missing image, a pair of ints."""
         return preprocessor.image_converter.image_size
 
     def stack_images(self, preprocessor, images):
-        """An array `(B, M, H, W, 3)`; images that are not there are black."""
+        """Stacks images to `(B, M, H, W, 3)`; missing ones are black."""
         if not self.reads_images(preprocessor):
             return super().stack_images(preprocessor, images)
         given = [image for own in images for image in own]
@@ -51,10 +54,10 @@ class SeveralImages(Family):
         mask = text["token_ids"] == self.image_placeholder_id(preprocessor)
         width = images.shape[1] * preprocessor.num_vision_tokens_per_image
         return {
-            **self.shown(preprocessor, images, mask),
+            **self.converted_or_embedded(preprocessor, images, mask),
             "vision_mask": mask,
-            # The task puts back what stood at the first position, a start
-            # token, after it wrote images that are not there over it.
+            # Missing images are written to the first position, whose start
+            # token the task restores afterwards.
             "vision_indices": packing.positions(mask, width),
         }
 

@@ -10,10 +10,11 @@ from keras_byorn.vlm.families.family import soft_capped
 
 
 class T5Gemma2(EncoderDecoder):
-    """No image or one, where its token stands.
+    """T5Gemma 2 with one image in place of its token, or none.
 
-    Its KerasHub preprocessor trains on black pictures in the place of the
-    images, so the batch is put together here.
+    KerasHub's preprocessor trains on black images instead of the given ones,
+    so this family assembles the batch itself. Images are float32,
+    `(B, 1, H, W, 3)`, as the backbone takes them.
     """
 
     task_classes = (keras_hub.models.T5Gemma2Seq2SeqLM,)
@@ -65,7 +66,7 @@ class T5Gemma2(EncoderDecoder):
         )
         width = preprocessor.num_vision_tokens_per_image
         return {
-            **self.shown(preprocessor, images),
+            **self.converted_or_embedded(preprocessor, images),
             "vision_indices": packing.positions(mask, width),
         }
 
