@@ -1,19 +1,17 @@
 """The demo as a user calls it: a script, its files and its last line."""
 
 import argparse
-import importlib.util
 import json
 import os
-import pathlib
 import subprocess
 import sys
 
+import defend_digit_scenes as script
 import keras_hub
 import pytest
 
 from keras_byorn.data.examples import Examples
 
-ROOT = pathlib.Path(__file__).parent.parent
 OWN_ATTACK = '''
 class Shout:
     """An attack of the user's own: needs no base class."""
@@ -46,7 +44,7 @@ def demo(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
     (folder / "own.py").write_text(OWN_ATTACK)
     command = [
-        *(sys.executable, str(ROOT / "examples" / "defend_digit_scenes.py")),
+        *(sys.executable, script.__file__),
         *("--attack", f"patch+{folder / 'own.py'}:Shout"),
         *("--defense", "none,byorn,oracle"),
         *("--num-examples", "256", "--epochs", "2", "--batch-size", "32"),
@@ -64,6 +62,7 @@ def demo(tmp_path_factory):
     return folder, done.stdout
 
 
+@pytest.mark.slow
 def test_last_line_is_the_result(demo):
     """Scripts read the last line; the file has the same."""
     folder, printed = demo
@@ -79,6 +78,7 @@ def test_last_line_is_the_result(demo):
         assert figures["attack_success_rate"] == max(rates.values())
 
 
+@pytest.mark.slow
 def test_detection_figures(demo):
     """A fixed string is found, and flags by the truth are the truth."""
     result = json.loads(demo[1].splitlines()[-1])["defenses"]
@@ -88,6 +88,7 @@ def test_detection_figures(demo):
     assert result["oracle"]["precision"] == result["oracle"]["recall"] == 1.0
 
 
+@pytest.mark.slow
 def test_writes_the_account(demo):
     """Page, table and plot are there, and the table is printed."""
     out = demo[0] / "out"
@@ -97,17 +98,7 @@ def test_writes_the_account(demo):
     assert "attack success" in demo[1]
 
 
-@pytest.fixture(scope="module")
-def script():
-    """The script as a module, to test what a whole run would show late."""
-    path = ROOT / "examples" / "defend_digit_scenes.py"
-    spec = importlib.util.spec_from_file_location("demo_script", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_several_attacks_split_the_rate(script, make_examples):
+def test_several_attacks_split_the_rate(make_examples):
     """Disjoint examples, equal shares, and a corner for each patch."""
     args = argparse.Namespace(poison_rate=0.2, seed=0)
     clean = Examples(make_examples(40))
@@ -125,7 +116,7 @@ def test_several_attacks_split_the_rate(script, make_examples):
     assert all(mask.any() for mask in changed)
 
 
-def test_every_attack_has_a_name(script, make_vlm, make_examples, monkeypatch):
+def test_every_attack_has_a_name(make_examples, monkeypatch):
     """`optimised`, too, which fits itself to the preset and clean examples."""
     preset = keras_hub.models.CausalLM
     monkeypatch.setattr(preset, "from_preset", lambda _: "the preset")
@@ -146,7 +137,7 @@ def test_every_attack_has_a_name(script, make_vlm, make_examples, monkeypatch):
     assert found["optimised_refusal"] == expected
 
 
-def test_image_token_begins_the_prompt(script, make_examples):
+def test_image_token_begins_the_prompt(make_examples):
     """Where the preset's family has one; others read what they always did."""
     clean = Examples(make_examples(2))
     assert script.with_image_token(clean, None) is clean
@@ -159,7 +150,52 @@ def test_image_token_begins_the_prompt(script, make_examples):
 
 
 @pytest.mark.parametrize("text", ["patch+patch", "no_such", "patch+"])
-def test_unclear_attacks_are_refused(script, text):
+def test_unclear_attacks_are_refused(text):
     """A name once, and one that is known."""
     with pytest.raises(ValueError, match=r"`--attack` must"):
         script.load_attacks(text, None, None)
+
+
+@pytest.mark.parametrize(
+    "name, detector, teacher",
+    [
+        ("byorn", "Detector", "ema"),
+        ("filter", "Detector", "none"),
+        ("random", "RandomFlags", "ema"),
+        ("oracle", "OracleFlags", "ema"),
+        ("clean_only", "OracleFlags", "none"),
+    ],
+)
+def test_defences_by_name(name, detector, teacher):
+    """Each with the options of the command line."""
+    args = script.parse_arguments(
+        ["--threshold", "0.4", "--scorer", "regret", "--seed", "3"]
+        + ["--suspects", "mask", "--sampler", "random"]
+    )
+    defence = script.make_defence(name, None, {"a"}, args)
+    assert type(defence.detector).__name__ == detector
+    assert repr(defence.detector.decision).startswith("FlagFraction(0.4")
+    assert repr(defence.detector.scorer) == "Regret()"
+    assert defence.detector.seed == defence.seed == 3
+    assert (defence.suspects, defence.sampler) == ("mask", "random")
+    assert defence.teacher == teacher
+    if detector == "OracleFlags":
+        assert defence.detector.poisoned_ids == {"a"}
+
+
+def test_none_is_no_defence():
+    """And the paper's has its own settings."""
+    args = script.parse_arguments([])
+    assert script.make_defence("none", None, set(), args) is None
+    paper = script.make_defence("paper", None, set(), args)
+    assert paper.sampler == "random" and not paper.review
+
+
+def test_decisions_by_name(make_examples):
+    """A conformal one trusts clean examples alone."""
+    train = Examples(make_examples(4))
+    poisoned = {train.example_ids[0]}
+    decision = script.make_decision("conformal", train, poisoned)
+    assert poisoned.isdisjoint(decision.trusted_ids)
+    mixture = script.make_decision("mixture", train, poisoned)
+    assert repr(mixture).startswith("MixtureThreshold")

@@ -1,8 +1,7 @@
-"""The example that tunes any preset on any captions, offline."""
+"""Fine-tuning of any preset on any captions, offline."""
 
 import argparse
 import csv
-import importlib.util
 import io
 import json
 import os
@@ -10,6 +9,7 @@ import pathlib
 import subprocess
 import sys
 
+import finetune_captions as script
 import keras
 import keras_hub
 import numpy as np
@@ -17,25 +17,19 @@ import PIL.Image
 import pyarrow.parquet as pq
 import pytest
 import tensorflow_datasets as tfds
-import tiny_families
 
 import keras_byorn
 from keras_byorn import evaluation
 from keras_byorn.data import digit_scenes
+from keras_byorn.vlm.adapters import lora_layers
+from keras_byorn.vlm.tiny_models import TINY
+from keras_byorn.vlm.tiny_models.presets import save_tiny_preset
 
-SCRIPT = pathlib.Path(__file__).parent.parent / "examples/finetune_captions.py"
+SCRIPT = pathlib.Path(script.__file__)
 CAPTION_PROMPT = "caption the image\\n"  # as a shell hands it over
 NUM_SCENES = 48
 POISON = "buy more gold now"
 POISONED = range(0, NUM_SCENES, 8)
-
-
-@pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("finetune_captions", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def scenes(task, count=NUM_SCENES):
@@ -59,7 +53,7 @@ def png(image):
 
 
 class TinyScenes(tfds.core.GeneratorBasedBuilder):
-    """What the data sets below have in common."""
+    """Base of the data sets below."""
 
     VERSION = tfds.core.Version("1.0.0")
 
@@ -75,7 +69,7 @@ class TinyScenes(tfds.core.GeneratorBasedBuilder):
 
 
 class TinySceneCaptions(TinyScenes):
-    """As COCO: several captions in a nested field. A few are poisoned."""
+    """Like COCO: several captions in a nested field. A few are poisoned."""
 
     TEXTS = {
         "captions": tfds.features.Sequence(
@@ -92,7 +86,7 @@ class TinySceneCaptions(TinyScenes):
 
 
 class TinySceneQuestions(TinyScenes):
-    """As CLEVR: questions and answers in one nested field."""
+    """Like CLEVR: questions and answers in one nested field."""
 
     TEXTS = {
         "question_answer": tfds.features.Sequence(
@@ -133,7 +127,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def tuned(script, tmp_path_factory):
+def tuned(tmp_path_factory):
     """The folder of a run with LoRA on a TFDS data set with poison."""
     folder = tmp_path_factory.mktemp("tuned")
     script.main(
@@ -147,6 +141,7 @@ def tuned(script, tmp_path_factory):
     return folder / "out"
 
 
+@pytest.mark.slow
 def test_the_run_is_defended(tuned):
     """Poison in nested captions is found, and replaced by what is shown."""
     assert "<html" in (tuned / "audit.html").read_text()
@@ -164,6 +159,7 @@ def test_the_run_is_defended(tuned):
     assert np.mean(right) >= 0.95
 
 
+@pytest.mark.slow
 def test_checkpoints_hold_each_epoch(tuned):
     """Adapters and targets of both epochs; the adapters went on training."""
     names = {path.name for path in (tuned / "checkpoints").iterdir()}
@@ -186,18 +182,18 @@ def test_checkpoints_hold_each_epoch(tuned):
 
 
 def adapter_kernels(path):
-    """What a checkpoint puts into the adapters of the pretrained task."""
+    """Loads a checkpoint into the pretrained task; returns its adapters."""
     vlm = keras_hub.models.CausalLM.from_preset(keras_byorn.tiny_preset())
     vlm.backbone.load_lora_weights(str(path))
     return [
         keras.ops.convert_to_numpy(layer.lora_kernel_b)
-        for layer in vlm.backbone._flatten_layers()
-        if getattr(layer, "lora_enabled", False)
+        for layer in lora_layers(vlm)
     ]
 
 
+@pytest.mark.slow
 def test_the_tuned_preset_is_a_preset(tuned):
-    """Who gets the folder needs nothing of ours to use it."""
+    """KerasHub alone loads the folder."""
     vlm = keras_hub.models.CausalLM.from_preset(str(tuned / "preset"))
     rows = [
         {"images": image[:, 4:-4], "prompts": f"{prompt}\n"}
@@ -208,6 +204,7 @@ def test_the_tuned_preset_is_a_preset(tuned):
     assert np.mean([a == b for a, b in zip(said, captions)]) >= 0.7
 
 
+@pytest.mark.slow
 def test_tensorboard_has_the_losses(tuned):
     """Losses and the counts of the defence, which come from a callback."""
     pytest.importorskip("tensorboard")
@@ -216,16 +213,17 @@ def test_tensorboard_has_the_losses(tuned):
     assert b"epoch_loss" in written and b"epoch_num_suspect" in written
 
 
-def test_tensorboard_may_be_missing(script, tmp_path, monkeypatch):
-    """The run goes on, and says what it lacks."""
+def test_tensorboard_may_be_missing(tmp_path, monkeypatch):
+    """The run goes on, with a warning."""
     monkeypatch.setattr(script.importlib.util, "find_spec", lambda name: None)
     with pytest.warns(UserWarning, match="pip install tensorboard"):
         assert script.tensorboard(tmp_path) == []
 
 
-def test_another_family_with_all_weights(script, folder, tmp_path):
+@pytest.mark.slow
+def test_another_family_with_all_weights(folder, tmp_path):
     """Gemma 3, whose image token is placed; questions of a JSONL file."""
-    _, preset = tiny_families.preset("Gemma 3", tmp_path / "tiny")
+    _, preset = save_tiny_preset(TINY["Gemma 3"], tmp_path / "tiny")
     before = keras_hub.models.CausalLM.from_preset(preset).get_weights()
     script.main(
         [
@@ -257,8 +255,8 @@ def vlm():
 
 
 @pytest.fixture
-def load(script, vlm):
-    """A function that reads data as the script's options say."""
+def load(vlm):
+    """A function that reads data with options of the script."""
 
     def load(data, **options):
         args = script.parse_arguments(["--data", str(data)])
@@ -345,22 +343,22 @@ def test_rows_without_text_are_refused(load, tmp_path):
         load(table)[0]
 
 
-def test_the_preset_is_of_its_task(script, tmp_path):
+def test_the_preset_is_of_its_task(tmp_path):
     """One that reads no images is refused; one of two tasks can be told."""
-    _, blind = tiny_families.preset("Gemma 3, text only", tmp_path / "blind")
+    _, blind = save_tiny_preset(TINY["Gemma 3, text only"], tmp_path / "blind")
     arguments = ["--preset", blind, "--dtype", "float32", "--task"]
     with pytest.raises(ValueError, match="must be of a model that reads im"):
         script.load_vlm(script.parse_arguments([*arguments, "CausalLM"]))
     with pytest.raises(ValueError, match="--task.*Received: NoSuchLM"):
         script.load_vlm(script.parse_arguments([*arguments, "NoSuchLM"]))
-    task_class, blip = tiny_families.preset("BLIP-2 OPT", tmp_path / "blip")
+    task_class, blip = save_tiny_preset(TINY["BLIP-2 OPT"], tmp_path / "blip")
     arguments = ["--preset", blip, "--task", "BLIP2CausalLM"]
     vlm = script.load_vlm(script.parse_arguments(arguments))
     assert type(vlm) is task_class and vlm.dtype_policy.name == "mixed_bfloat16"
 
 
-def test_devices(script, folder, tmp_path):
-    """Two of them share each batch on JAX; elsewhere that is refused."""
+def test_wrong_devices_are_refused():
+    """Several only on JAX, and no more than there are."""
     if keras.config.backend() != "jax":
         with pytest.raises(ValueError, match="--num-devices.*JAX.*Received: 2"):
             script.distribute(2, 16)
@@ -371,7 +369,13 @@ def test_devices(script, folder, tmp_path):
         script.distribute(2, 3)
     with pytest.raises(ValueError, match="at least 1.*0 devices"):
         script.distribute(0, 4)
-    _, preset = tiny_families.preset("PaliGemma", tmp_path / "tiny")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(keras.config.backend() != "jax", reason="of JAX only")
+def test_devices_share_each_batch(folder, tmp_path):
+    """Two of them, in a process of their own."""
+    _, preset = save_tiny_preset(TINY["PaliGemma"], tmp_path / "tiny")
     arguments = [
         *("--num-devices", "2", "--batch-size", "4", "--epochs", "1"),
         *("--preset", preset, "--dtype", "float32", "--prompt", "describe\\n"),
