@@ -174,7 +174,9 @@ def test_defences_by_name(name, detector, teacher):
     )
     defence = script.make_defence(name, None, {"a"}, args)
     assert type(defence.detector).__name__ == detector
-    assert repr(defence.detector.decision).startswith("FlagFraction(0.4")
+    assert repr(defence.detector.decision).startswith(
+        "FlagFraction(flag_fraction=0.4"
+    )
     assert repr(defence.detector.scorer) == "Regret()"
     assert defence.detector.seed == defence.seed == 3
     assert (defence.suspects, defence.sampler) == ("mask", "random")
@@ -193,7 +195,7 @@ def test_none_is_no_defence():
 
 def test_decisions_by_name(make_examples):
     """A conformal one trusts clean examples alone."""
-    train = Examples(make_examples(4))
+    train = Examples(make_examples(60))
     poisoned = {train.example_ids[0]}
     decision = script.make_decision("conformal", train, poisoned)
     assert poisoned.isdisjoint(decision.trusted_ids)
