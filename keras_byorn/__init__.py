@@ -2,6 +2,15 @@
 
 from keras_byorn.audit import Audit
 from keras_byorn.data.examples import Examples
+from keras_byorn.data.prepared import PreparedExamples
+from keras_byorn.detection.decisions import (
+    ConformalThreshold,
+    FlagFraction,
+    MixtureThreshold,
+)
+from keras_byorn.detection.detect import detect
+from keras_byorn.detection.detection import Detection
+from keras_byorn.detection.detector import Detector
 from keras_byorn.detection.reference import FrozenReference
 from keras_byorn.detection.scorers import (
     Duplication,
@@ -13,23 +22,21 @@ from keras_byorn.detection.scorers import (
     ViewConsistency,
     WorstSpan,
 )
-from keras_byorn.detection.decisions import (
-    ConformalThreshold,
-    FlagFraction,
-    MixtureThreshold,
-)
-from keras_byorn.training.target_batches import TargetBatches
-from keras_byorn.training.target_store import TargetStore
+from keras_byorn.detection.token_scores import TokenScores
 from keras_byorn.training.callback import BYORnCallback
 from keras_byorn.training.model import BYORnModel
-from keras_byorn.vlm.tiny import tiny_preset
+from keras_byorn.training.target_batches import TargetBatches
+from keras_byorn.training.target_store import TargetStore
+from keras_byorn.vlm.tiny_models import tiny_preset
 
 __version__ = "0.1.0"
 
-# In the order of the pipeline.
+# In the order of the way of the data.
 __all__ = [
     "Examples",
+    "PreparedExamples",
     "FrozenReference",
+    "TokenScores",
     "MeanLogLikelihood",
     "Regret",
     "WorstSpan",
@@ -41,6 +48,9 @@ __all__ = [
     "FlagFraction",
     "MixtureThreshold",
     "ConformalThreshold",
+    "Detector",
+    "detect",
+    "Detection",
     "TargetStore",
     "TargetBatches",
     "BYORnModel",

@@ -11,11 +11,8 @@ from keras_byorn.attacks.checks import check_phrase, check_share
 from keras_byorn.attacks.targets import FixedTarget
 from keras_byorn.attacks.triggers import as_pixels, image_range
 from keras_byorn.data.examples import Examples
-from keras_byorn.detection.token_scores import (
-    mean_over_response,
-    token_log_likelihoods,
-)
 from keras_byorn.training.target_batches import TargetBatches
+from keras_byorn.vlm.response_logits import chosen_and_max, mean_over_response
 
 
 class OptimisedTrigger:
@@ -199,7 +196,7 @@ class _Perturbed(keras.Model):
         logits = self.vlm({**batch["x"], "images": images}, training=False)
         mask = batch["response_mask"]
         return mean_over_response(
-            token_log_likelihoods(logits, batch["y"], mask), mask
+            chosen_and_max(logits, batch["y"])[0], mask
         )
 
 

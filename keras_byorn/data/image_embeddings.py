@@ -65,7 +65,7 @@ class ImageEmbeddings:
         Returns:
             bool. `False` if there is no image at all.
         """
-        key = task.vision_digest(vision)
+        key = digest(task.vision_identity(vision))
         known = self._known(key)
         digests = []
         new = _encoded(

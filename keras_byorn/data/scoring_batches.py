@@ -1,4 +1,4 @@
-"""Packed responses in batches, to be scored: in order, or by length."""
+"""Packed responses in batches, to be scored in order or by length."""
 
 import keras
 import numpy as np
@@ -7,21 +7,21 @@ from keras_byorn.data.length_buckets import batches_of, extremes_first
 from keras_byorn.vlm.packing import first_marked
 
 
-class InOrder(keras.utils.PyDataset):
-    """Some responses to some examples, in order, in batches of one shape.
+class ScoringBatches(keras.utils.PyDataset):
+    """Batches of responses to some examples, in order and of one shape.
 
     Args:
         task: a `VisionLanguageTask`.
         images: callable from an int array, positions in this data set, to
-            their images, or what stands for them, `Embedded`.
+            their images, or an `Embedded` that stands for them.
         packed: tuple of arrays with N rows of T + 1 tokens, see
             `VisionLanguageTask.pack`.
         buckets: a `LengthBuckets` that holds them.
         batch_size: int. The last batch is filled.
 
     Returns:
-        Item `i` is a tuple `(x, y, sample_weight)`, as of `TargetBatches`, but
-        for positions of examples.
+        Item `i` is a tuple `(x, y, sample_weight)`, as of `TargetBatches`,
+        without positions of examples.
     """
 
     def __init__(self, task, images, packed, buckets, batch_size):
@@ -31,7 +31,7 @@ class InOrder(keras.utils.PyDataset):
         self._images = images
         self._packed = packed
         self._buckets = buckets
-        self._own_buckets = buckets.of(
+        self._bucket_of = buckets.of(
             task.num_tokens(packed), self.response_mask.sum(axis=-1)
         )
 
@@ -41,16 +41,16 @@ class InOrder(keras.utils.PyDataset):
         return self._packed[1][:, 1:].astype("bool")
 
     @property
-    def largest(self):
+    def largest_batch(self):
         """pair of ints. The most rows and response tokens of a batch.
 
-        The same for any part of a data set, lest another program be made.
+        Equal for all parts of a data set, so that one program serves them.
         """
         return self.batch_size, self._buckets.widths[-1]
 
     def by_length(self):
-        """The same, but each batch no longer than it must be."""
-        return _ByLength(self, self._own_buckets)
+        """Returns the rows in batches that are no longer than they must be."""
+        return BatchesByLength(self, self._bucket_of)
 
     def __len__(self):
         return -(-len(self._packed[0]) // self.batch_size)
@@ -58,10 +58,15 @@ class InOrder(keras.utils.PyDataset):
     def __getitem__(self, index):
         start = index * self.batch_size
         rows = np.arange(len(self._packed[0]))[start : start + self.batch_size]
-        return self.batch(rows, self._own_buckets.max())
+        return self.batch(rows, self._bucket_of.max())
 
     def batch(self, rows, bucket):
-        """A batch of these rows, cut to the length of a bucket, and filled."""
+        """Returns a batch of these rows, cut to a bucket's length and filled.
+
+        Args:
+            rows: int array, at most `batch_size` positions.
+            bucket: int.
+        """
         length = self._buckets.lengths[bucket]
         width = self._buckets.widths[bucket]
         fill = self.batch_size - len(rows)
@@ -86,19 +91,23 @@ class InOrder(keras.utils.PyDataset):
         )
 
 
-class _ByLength(keras.utils.PyDataset):
-    """What `InOrder` holds, rows of like length together.
+class BatchesByLength(keras.utils.PyDataset):
+    """Batches of a `ScoringBatches` that put rows of like length together.
 
-    The response mask alone is `(B, T)` in every batch, so that what is spread
-    over it has one shape.
+    The response mask alone is `(B, T)` in every batch, so that scores spread
+    over it have one shape.
+
+    Args:
+        whole: a `ScoringBatches`.
+        bucket_of: int array, `(N,)`. The bucket of each row.
     """
 
-    def __init__(self, whole, buckets):
+    def __init__(self, whole, bucket_of):
         super().__init__()
-        self.largest = whole.largest
+        self.largest_batch = whole.largest_batch
         self._whole = whole
         self._mask = whole.response_mask
-        batches = batches_of(buckets, whole.batch_size)
+        batches = batches_of(bucket_of, whole.batch_size)
         self._batches = extremes_first(batches)
 
     def __len__(self):
@@ -111,11 +120,11 @@ class _ByLength(keras.utils.PyDataset):
         extra["response_mask"] = filled(self._mask[rows], fill)
         return x, y, extra
 
-    def restored(self, values):
-        """Rows that belong to the batches one after the other, in order.
+    def in_order(self, values):
+        """Puts rows of the batches back into the order of the examples.
 
         Args:
-            values: array, with a row for each row of the batches, fillers too.
+            values: array with a row for each row of the batches, fillers too.
 
         Returns:
             An array with N rows.

@@ -1,22 +1,23 @@
-"""What suspects say, word for word, is suspect wherever it is said."""
+"""Responses that say, in the same words, what suspects say."""
 
 import collections
 
 import numpy as np
 
 from keras_byorn.data.duplicates import MIN_WHOLE_WORDS
+from keras_byorn.data.words import normalized_words
 
 MIN_COPIES = 5  # fewer may be alike by chance
 MIN_SUSPECTS = 0.8  # share of the copies that are suspect by themselves
 
 
-def in_bad_company(responses, probability):
-    """Makes copies of what nearly only suspects say suspect too.
+def flag_copies(responses, probability):
+    """Makes copies of responses that nearly only suspects give suspect too.
 
     A trigger that makes the reference itself expect the target leaves a few
-    copies of it above any cut, and a few are enough to learn it from. They say
-    what the others say, word for word: a response of three words or more that
-    five examples or more share, at least 80 % of them suspects.
+    copies of it above any cut, and a few are enough to learn it from. They
+    have the same normalized words as the others: a response of three words or
+    more that five examples or more share, at least 80 % of them suspects.
 
     Args:
         responses: list of N strings.
@@ -28,7 +29,7 @@ def in_bad_company(responses, probability):
     Example:
 
     >>> responses = ["call this number now"] * 10 + ["yes"] * 10
-    >>> in_bad_company(responses, [1.0] * 9 + [0.0] + [1.0] * 9 + [0.0])
+    >>> flag_copies(responses, [1.0] * 9 + [0.0] + [1.0] * 9 + [0.0])
     array([1., 1., 1., 1., 1., 1., 1., 1., 1., 1., 1., ..., 1., 0.])
     """
     probability = np.array(probability, "float32")
@@ -41,11 +42,11 @@ def in_bad_company(responses, probability):
     return probability
 
 
-def said_by_many(responses, suspects):
-    """Which suspects say, word for word, what many suspects say.
+def shared_by_suspects(responses, suspects):
+    """Finds the suspects whose words many other suspects say, too.
 
-    Such a response is a fixed target, whatever parts of it are plausible for
-    the one image or the other.
+    Such a response is a fixed target, even where a part of it is plausible for
+    one image or another.
 
     Args:
         responses: list of N strings.
@@ -63,8 +64,8 @@ def said_by_many(responses, suspects):
 
 
 def _copies(responses):
-    """From the words of a response to the positions where they are said."""
+    """From normalized words to the positions of responses that have them."""
     copies = collections.defaultdict(list)
     for index, response in enumerate(responses):
-        copies[tuple(response.lower().split())].append(index)
+        copies[normalized_words(response)].append(index)
     return copies

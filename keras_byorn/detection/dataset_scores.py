@@ -1,135 +1,150 @@
-"""What scorers may ask of a data set, each thing computed once."""
+"""Scores of a data set: everything that scorers and decisions may ask for."""
 
 import numpy as np
 
-from keras_byorn.detection.token_scores import TokenEvidence
+from keras_byorn.detection.token_scores import TokenScores
 
 
-class Evidence:
-    """A data set in the eyes of the frozen reference.
-
-    Nothing is computed before a scorer asks for it. A view of the examples
-    costs one pass of the reference over them, samples cost a generation. With
-    `kept`, a pass is only over what no earlier run has seen.
+class DatasetScores:
+    """Token scores of a data set, with its texts.
 
     Args:
-        reference: a `FrozenReference`.
-        batches: a `TargetBatches`, which reads the examples.
-        batch_size: optional int. Defaults to that of the batches.
-        verbose: 0 or 1. Whether to show progress bars.
-        sample: optional callable from a number and a seed to a list of N
-            lists of as many strings, responses that the reference samples.
-        kept: optional `KeptEvidence`, of the same reference and batches.
+        token_scores: `TokenScores` of arrays, `(N, T)`.
+        prompts, responses: sequences of N strings.
+        example_ids: sequence of N strings, unique.
 
-    Attributes:
-        example_ids, prompts, responses: lists of N strings.
-        response_mask: bool array, `(N, T)`.
-        log_likelihoods, preferred: float32 arrays, `(N, T)`, nats; those of
-            the examples as they are. See `TokenEvidence`.
+    Raises:
+        ValueError: if shapes or counts differ, or an id comes twice.
     """
 
-    def __init__(
-        self,
-        reference,
-        batches,
-        batch_size=None,
-        verbose=0,
-        sample=None,
-        kept=None,
-    ):
-        self._reference = reference
-        self._batches = batches
-        self._batch_size = batch_size
-        self._verbose = verbose
-        self._sample = sample
-        self._kept = kept
-        self._views = {}
-        self._samples = {}
-        self.example_ids = batches.examples.example_ids
-        self.response_mask = batches.response_mask
+    def __init__(self, token_scores, prompts, responses, example_ids):
+        self.prompts = list(prompts)
+        self.responses = list(responses)
+        self.example_ids = [str(i) for i in example_ids]
+        self.token_scores = _checked(token_scores, len(self.example_ids))
+        self._check_counts()
+        self._known = {}
 
     def __len__(self):
         return len(self.example_ids)
 
     @property
-    def prompts(self):
-        return self._batches.store.prompts
-
-    @property
-    def responses(self):
-        return self._batches.store.original_responses
-
-    @property
     def log_likelihoods(self):
-        return self.under(None).log_likelihoods
+        return self.token_scores.log_likelihoods
 
     @property
-    def preferred(self):
-        return self.under(None).preferred
+    def max_log_likelihoods(self):
+        return self.token_scores.max_log_likelihoods
+
+    @property
+    def response_mask(self):
+        return self.token_scores.response_mask
 
     def under(self, view):
-        """The same examples under a `View`; `None` for as they are.
-
-        Returns:
-            A `TokenEvidence` of arrays, `(N, T)`. Response tokens stand at
-            the positions of `response_mask`, wherever the view put them.
-        """
-        key = repr(view)
-        if key not in self._views:
-            self._views[key] = self._look(view)
-        return self._views[key]
-
-    def samples(self, count, seed=0):
-        """Responses that the reference itself samples.
+        """Returns the scores of the examples under a `View`.
 
         Args:
-            count: int. How many for each example.
+            view: a `View`, or `None` for the examples as they are.
+
+        Returns:
+            `TokenScores` of arrays, `(N, T)`. Response tokens stand at the
+            positions of `response_mask`, wherever the view put them.
+
+        Raises:
+            ValueError: if the scores under this view are not known.
+        """
+        if view is None:
+            return self.token_scores
+        raise ValueError(
+            "A scorer that changes images or prompts needs the model: call "
+            "`keras_byorn.detect(examples, vlm, detector)` in the place of "
+            "`detector.decide(token_scores, ...)`. Received: token scores "
+            f"alone, and the view {view}"
+        )
+
+    def samples(self, count, seed=0):
+        """Returns responses that the reference samples.
+
+        Args:
+            count: int. Samples for each example.
             seed: int.
 
         Returns:
             A list of N lists of `count` strings; an empty string where none
             ended.
+
+        Raises:
+            ValueError: if there is no model to sample from.
         """
-        if self._sample is None:
+        raise ValueError(
+            "A scorer that samples responses needs the model: call "
+            "`keras_byorn.detect(examples, vlm, detector)` in the place of "
+            "`detector.decide(token_scores, ...)`. Received: token scores alone"
+        )
+
+    def computed_once(self, owner, compute):
+        """Returns `compute()`, or what it returned for this owner before.
+
+        Args:
+            owner: any object, known by its identity.
+            compute: callable without arguments.
+        """
+        if id(owner) not in self._known:
+            # The owner is kept, so that no other object gets its identity.
+            self._known[id(owner)] = owner, compute()
+        return self._known[id(owner)][1]
+
+    def _check_counts(self):
+        counts = {
+            "prompts": len(self.prompts),
+            "responses": len(self.responses),
+            "example_ids": len(set(self.example_ids)),
+        }
+        if set(counts.values()) != {len(self)}:
             raise ValueError(
-                "`sample` must be given where a scorer asks for samples: use "
-                "it through `BYORnCallback(scorer=...)`, which brings it. "
-                "Received: sample=None"
+                "`prompts`, `responses` and `example_ids` must be as many as "
+                "`token_scores` has rows, and ids unique. Received: "
+                f"{len(self)} rows and {counts} (different ids)"
             )
-        if (count, seed) not in self._samples:
-            self._samples[count, seed] = self._sample(count, seed)
-        return self._samples[count, seed]
 
-    def _look(self, view):
-        mask = self.response_mask
-        columns = np.zeros((2, *mask.shape), "float32")
-        known = self._kept.read(view) if self._kept else {}
-        for index, values in known.items():
-            columns[:, index, mask[index]] = values
-        unknown = np.setdiff1d(np.arange(len(self)), list(known))
-        self._tell(len(unknown), len(known), view)
-        if len(unknown):
-            columns[:, unknown] = self._pass(view, unknown)
-            if self._kept:
-                found = {int(i): columns[:, i, mask[i]] for i in unknown}
-                self._kept.add(view, found)
-        return TokenEvidence(*columns, mask)
 
-    def _pass(self, view, indices):
-        """What the reference says of these examples, `(2, n, T)`."""
-        originals = self._batches.originals(self._batch_size, view, indices)
-        found = self._reference.evidence(originals, self._verbose)
-        mask = self.response_mask[indices]
-        columns = np.zeros((2, *mask.shape), "float32")
-        for column, values in zip(
-            columns, (found.log_likelihoods, found.preferred)
-        ):
-            # A view may have moved the response, but never changed it.
-            column[mask] = values[: len(indices)][originals.response_mask]
-        return columns
+def _checked(token_scores, count):
+    """Token scores as float32 and bool arrays of one shape."""
+    mask = np.asarray(token_scores.response_mask, bool)
+    given = {
+        "log_likelihoods": token_scores.log_likelihoods,
+        "max_log_likelihoods": token_scores.max_log_likelihoods,
+    }
+    arrays = {
+        name: None if values is None else np.asarray(values, "float32")
+        for name, values in given.items()
+    }
+    shapes = {
+        name: values.shape
+        for name, values in {**arrays, "response_mask": mask}.items()
+        if values is not None
+    }
+    if set(shapes.values()) != {mask.shape} or mask.ndim != 2:
+        raise ValueError(
+            "`token_scores` must hold arrays of one shape, (N, T). "
+            f"Received: {shapes}"
+        )
+    if len(mask) != count:
+        raise ValueError(
+            "`token_scores` must have one row for each example. Received: "
+            f"{len(mask)} rows for {count} examples"
+        )
+    _check_finite(arrays, mask)
+    return TokenScores(**arrays, response_mask=mask)
 
-    def _tell(self, num_scored, num_known, view):
-        if self._verbose:
-            under = "" if view is None else f" under {view}"
-            known = f", {num_known} known" if self._kept else ""
-            print(f"Scoring {num_scored} responses{under}{known}")
+
+def _check_finite(arrays, mask):
+    for name, values in arrays.items():
+        if values is not None and not np.isfinite(values[mask]).all():
+            wrong = ~np.isfinite(np.where(mask, values, 0.0)).all(axis=-1)
+            raise ValueError(
+                f"`token_scores.{name}` must be finite. A model that "
+                "overflows in half precision gives NaN: score in bfloat16 or "
+                f"float32. Received: {wrong.sum()} rows that are not, such as "
+                f"{np.flatnonzero(wrong)[:5].tolist()}"
+            )

@@ -1,15 +1,17 @@
-"""Which examples to compare an example with.
+"""Groups of like examples, within which scores are compared.
 
 A "yes" is less plausible than a caption, and no less honest: scores are
-compared among like examples. But a group of one's own is also what an attacker
-would wish for, so that his responses are compared with each other only. Hence
-a kind of prompt is judged by itself only where it earns it, and a length of
-response, which an attacker chooses freely, is never excused by its own group.
+compared among like examples. But an attacker would wish for a group of one's
+own, whose responses are compared with each other only. Hence a kind of prompt
+is judged by itself only where it earns it, and a length of response, which an
+attacker chooses freely, is never excused by its own group.
 """
 
 import collections
 
 import numpy as np
+
+from keras_byorn.data.words import normalized_words
 
 MIN_GROUP = 200  # examples; fewer tell too little of what is usual
 MAX_DOMINANCE = 0.8  # share of a group that may give one and the same answer
@@ -25,7 +27,7 @@ class Group(str):
     parent = None
 
     def of_length(self, low, high):
-        """The part of this group with so many tokens."""
+        """Returns the part of this group with so many tokens."""
         part = Group(f"{self}, {low} to {high} tokens")
         part.parent = self
         return part
@@ -38,13 +40,14 @@ def group_examples(prompts, responses, lengths, min_group=MIN_GROUP):
     """Puts like examples together, by prompt and by length of response.
 
     Prompts that many examples have in common are a group each, and so are,
-    within one, responses of like length. Whatever is too small for a group
-    stays with the rest. An attacker should have no group of his own:
+    within one, responses of like length. Prompts are compared by their
+    normalized words. An example that is too rare for a group stays with the
+    rest. An attacker should have no group of one's own:
 
     - a prompt that holds all words of another common one, and some more, is
       that prompt (a trigger word in it makes no group);
-    - where nearly all responses are the same, the prompt makes no group (nor
-      does a fixed target);
+    - where nearly all responses have the same words, the prompt makes no group
+      (nor does a fixed target);
     - a length of response is only a part of its group. Where no trusted
       examples vouch for it, thresholds judge it by the whole: measured on
       Digit Scenes, cuts by length excused a target of one length, and doubted
@@ -53,14 +56,14 @@ def group_examples(prompts, responses, lengths, min_group=MIN_GROUP):
     Args:
         prompts, responses: lists of N strings.
         lengths: int array, `(N,)`, tokens of the responses.
-        min_group: int. The least examples in a group.
+        min_group: int. The least examples in a group. Defaults to 200.
 
     Returns:
         An object array of N `Group`s.
     """
-    prompts = [" ".join(prompt.split()) for prompt in prompts]
-    templates = _templates(prompts, responses, min_group)
-    groups = np.array([templates.get(p, ALL) for p in prompts], object)
+    words = _Memo()
+    templates = _templates(prompts, responses, min_group, words)
+    groups = np.array([templates.get(words[p], ALL) for p in prompts], object)
     lengths = np.asarray(lengths)
     for group in set(groups):
         members = np.flatnonzero(groups == group)
@@ -72,23 +75,35 @@ def group_examples(prompts, responses, lengths, min_group=MIN_GROUP):
     return groups
 
 
-def _templates(prompts, responses, min_group):
-    """From a prompt to the name of its group, where it earns one."""
-    counts = collections.Counter(prompts)
+class _Memo(dict):
+    """Normalized words of each text, read once: prompts repeat."""
+
+    def __missing__(self, text):
+        self[text] = normalized_words(text)
+        return self[text]
+
+
+def _templates(prompts, responses, min_group, words):
+    """From the words of a prompt to its group, where it earns one."""
+    counts = collections.Counter(words[prompt] for prompt in prompts)
     common = [p for p, count in counts.most_common() if count >= min_group]
     if len(common) < 2:  # one kind of prompt: all are one group
         return {}
+    shown = {}
+    for prompt in prompts:
+        shown.setdefault(words[prompt], " ".join(prompt.split()))
     base, names = {}, {}
     # The shortest first, however common: with a trigger in half of them or
-    # more, what holds it may be the commonest.
-    for prompt in sorted(common, key=lambda prompt: len(prompt.split())):
+    # more, a prompt that holds it may be the commonest.
+    for prompt in sorted(common, key=len):
         longer = [b for b in names if _holds(prompt, b)]
         base[prompt] = longer[0] if longer else prompt
-        names.setdefault(base[prompt], Group(f"prompt {base[prompt]!r}"))
+        name = Group(f"prompt {shown[base[prompt]]!r}")
+        names.setdefault(base[prompt], name)
     said = collections.defaultdict(collections.Counter)
     for prompt, response in zip(prompts, responses):
-        if prompt in base:
-            said[base[prompt]][" ".join(response.split())] += 1
+        if words[prompt] in base:
+            said[base[words[prompt]]][normalized_words(response)] += 1
     return {
         prompt: names[of]
         for prompt, of in base.items()
@@ -97,9 +112,9 @@ def _templates(prompts, responses, min_group):
 
 
 def _holds(prompt, shorter):
-    """Whether a prompt has all words of another, in order, and some more."""
-    words = iter(prompt.split())
-    return all(word in words for word in shorter.split())
+    """bool. Whether a prompt has all words of another, in order, and more."""
+    words = iter(prompt)
+    return all(word in words for word in shorter)
 
 
 def _lengths(lengths, min_group):

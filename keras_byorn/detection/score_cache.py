@@ -1,4 +1,4 @@
-"""What the reference said of each example, kept on disk for the next run."""
+"""Token scores of the reference, kept on disk for the next run."""
 
 import json
 import pathlib
@@ -15,16 +15,17 @@ from keras_byorn.data.digests import digest
 from keras_byorn.data.files import replacing
 from keras_byorn.data.views import View
 from keras_byorn.vlm.adapters import adapter_variables
+from keras_byorn.vlm.keras_internals import flatten_layers, own_variables
 
-# To be raised where the same weights and examples come to give other evidence,
+# To be raised where the same weights and examples come to give other scores,
 # or where files are written otherwise.
-FORMAT = 1
+FORMAT = 2
 NUM_READ = 64  # images that are in memory at once
-# Of a configuration, what says nothing of what is computed: names are counted
-# up in a process, how each layer computes is asked of the layer, and what a
-# tokenizer does is seen in its tokens.
+# Parts of a configuration that change nothing that is computed: names are
+# counted up in a process, each layer is asked for its own data type, and a
+# tokenizer is seen in its tokens.
 NEUTRAL = ("name", "trainable", "dtype", "tokenizer")
-COLUMNS = ("log_likelihoods", "preferred")
+COLUMNS = ("log_likelihoods", "max_log_likelihoods")
 SCHEMA = pa.schema(
     [
         ("example", pa.string()),
@@ -33,43 +34,42 @@ SCHEMA = pa.schema(
 )
 
 
-class KeptEvidence:
-    """Token evidence in a folder, by what the reference is and what it saw.
+class ScoreCache:
+    """Keeps token scores in a folder, by reference and by example.
 
-    An example is known by a digest of what the reference sees of it: the
-    tokens of prompt and response and the pixels, all *under the view*, so that
-    neither ids nor positions nor the code of a view matter. The weights, the
-    configuration, data types and versions that judge it are in the name of
-    the file. Each pass adds a file with what was not known before; several
-    processes may share a folder.
+    An example is known by a digest of everything that the reference sees of
+    it: the tokens of prompt and response and the pixels, all *under the view*,
+    so that neither ids nor positions nor the code of a view matter. The
+    weights, the configuration, data types and versions of the reference are in
+    the name of the file. Each pass adds a file with the scores that were not
+    known before; several processes may share a folder.
 
-    A file is named by a digest of its content as well. One that does not have
-    its name's content is not read: a warning tells of it, it is removed, and
+    A file is named by a digest of its content as well. A file whose content
+    does not fit its name is not read: a warning names it, it is removed, and
     its examples are scored anew.
 
     Args:
         folder: string or path. Made when something is written.
-        reference: the `FrozenReference` that judges. Its weights are read
-            here, one by one.
-        batches: a `TargetBatches`, which reads the examples.
+        reference: the `FrozenReference`. Its weights are read here, one by
+            one.
+        prepared: a `PreparedExamples`.
     """
 
-    def __init__(self, folder, reference, batches):
+    def __init__(self, folder, reference, prepared):
         self._folder = pathlib.Path(folder)
-        self._batches = batches
-        preprocessor = batches.task.preprocessor
-        self._judge = digest(
+        self._prepared = prepared
+        self._reference_name = digest(
             [
                 f"format {FORMAT}",
                 f"keras {keras.__version__}, {keras_hub.__version__}",
                 reference_digest(reference),
-                _description(preprocessor),
+                _description(prepared.task.preprocessor),
             ]
         )
         self._keys = {}
 
     def read(self, view):
-        """What is known of the examples under a view.
+        """Reads the scores that are known of the examples under a view.
 
         Args:
             view: a `View`, or `None` for the examples as they are.
@@ -77,42 +77,47 @@ class KeptEvidence:
         Returns:
             A dict from the position of an example to an array `(2, R)`,
             float32, nats: log-likelihoods of its R response tokens, and of
-            those that the reference preferred.
+            the likeliest tokens there.
         """
         keys = self._keys_under(view)
         wanted = pa.array(sorted(set(keys)))
         known = {}
-        for path in sorted(self._folder.glob(f"{self._judge}-*.parquet")):
+        for path in sorted(self._folder.glob(f"{self._reference_name}-*")):
             table = self._verified(path)
             if table is not None:
                 table = table.filter(pc.is_in(table["example"], wanted))
                 columns = (table[name].to_numpy() for name in COLUMNS)
                 values = map(np.stack, zip(*columns))
                 known.update(zip(table["example"].to_pylist(), values))
-        return {i: known[key] for i, key in enumerate(keys) if key in known}
+        lengths = self._prepared.response_mask.sum(axis=-1)
+        return {
+            index: known[key]
+            for index, key in enumerate(keys)
+            if key in known and known[key].shape == (2, lengths[index])
+        }
 
-    def add(self, view, evidence):
-        """Keeps what a pass has found.
+    def add(self, view, scores):
+        """Keeps the scores that a pass has found.
 
         Args:
             view: as in `read`.
-            evidence: a dict as `read` returns it.
+            scores: a dict as `read` returns it.
         """
         keys = self._keys_under(view)
-        rows = {keys[i]: values for i, values in evidence.items()}
+        rows = {keys[i]: values for i, values in scores.items()}
         columns = zip(*rows.values())
         table = pa.table([list(rows), *map(list, columns)], schema=SCHEMA)
         content = pa.BufferOutputStream()
         pq.write_table(table, content)
         content = content.getvalue().to_pybytes()
-        name = f"{self._judge}-{_digest_of_file(content)}.parquet"
+        name = f"{self._reference_name}-{_digest_of_file(content)}.parquet"
         with replacing(self._folder / name) as temporary:
             temporary.write_bytes(content)
 
     def _verified(self, path):
-        """The table of a file, or `None` where it is damaged."""
+        """Reads the table of a file, or returns `None` where it is damaged."""
         content = path.read_bytes()
-        if path.stem == f"{self._judge}-{_digest_of_file(content)}":
+        if path.stem == f"{self._reference_name}-{_digest_of_file(content)}":
             return pq.read_table(pa.BufferReader(content))
         warnings.warn(
             f"A file with kept scores is damaged: {path}. It is removed, and "
@@ -123,7 +128,7 @@ class KeptEvidence:
         return None
 
     def _keys_under(self, view):
-        """What each example is known by under a view, a list of N strings."""
+        """Digests of the examples under a view, a list of N strings."""
         view = view or View()
         name = repr(view)
         if name not in self._keys:
@@ -131,25 +136,25 @@ class KeptEvidence:
         return self._keys[name]
 
     def _digests(self, view):
-        batches = self._batches
-        prompt_ids = batches.prompt_ids_under(view)
+        prepared = self._prepared
+        prompt_ids = prepared.prompt_ids_under(view)
         for start in range(0, len(prompt_ids), NUM_READ):
             indices = np.arange(start, min(start + NUM_READ, len(prompt_ids)))
-            images = batches.images_under(view, indices)
+            images = prepared.images.pixels(indices, view)
             for index, image in zip(indices, images):
-                response_ids = batches.response_ids[index]
+                response_ids = prepared.response_ids[index]
                 yield digest([prompt_ids[index], response_ids, image])
 
 
 def reference_digest(reference):
-    """A digest of all that a frozen reference computes with.
+    """Computes a digest of everything that a frozen reference computes with.
 
     The weights of the task, layer by layer, with the data types that they
     compute in, and its configuration. Adapters that are off have no part in
-    it, so that it is the same before, during and after training them.
+    it, so that the digest is equal before, during and after their training.
 
     Args:
-        reference: a `FrozenReference`.
+        reference: a `FrozenReference` that was not released.
 
     Returns:
         A string of 32 hexadecimal digits.
@@ -158,13 +163,12 @@ def reference_digest(reference):
 
 
 def _parts_of(reference):
-    task = reference.judge()
+    task = reference.task
     yield _description(getattr(task, "backbone", task))
     off = adapter_variables(task) if reference.adapters_off else []
     off = {id(variable) for variable in off}
-    for layer in task._flatten_layers():
-        weights = layer._trainable_variables + layer._non_trainable_variables
-        weights = [weight for weight in weights if id(weight) not in off]
+    for layer in flatten_layers(task):
+        weights = [w for w in own_variables(layer) if id(w) not in off]
         if weights:
             yield _layer_description(layer, reference.adapters_off)
         for weight in weights:
@@ -183,7 +187,7 @@ def _layer_description(layer, adapters_off):
 
 
 def _description(model):
-    """Class and configuration, but for what does not matter."""
+    """Class and configuration, without the parts that do not matter."""
     try:
         config = _without_neutral(model.get_config())
     except NotImplementedError:  # a model of the user's own

@@ -1,7 +1,7 @@
-"""The span of a response that makes it implausible, and what it forces.
+"""Spans of a response that make it implausible, with all that they force.
 
 A response is read from left to right, and a token is taken out if it stands
-out *after the tokens that were kept before it*. So whatever is likely only
+out *after the tokens that were kept before it*. So a word that is likely only
 because the span stands before it, such as the "dot com" after "visit evil",
 stands out once these are gone, and goes with them; while a plausible word that
 a strange span made look strange is judged without it, and stays.
@@ -20,30 +20,29 @@ MAX_SHARE = 0.5
 MAX_TOKENS = 16
 # So few tokens between two that are taken out may belong to them.
 MAX_HOLE = 2
-# What stands out in so many responses is no accident.
+# A run that stands out in so many responses is no accident.
 MIN_COPIES = 5
 
 
-def token_cut(regrets, response_mask):
-    """The regret below which a token stands out.
+def token_cut(regrets):
+    """Computes the regret below which a token stands out.
 
     Args:
-        regrets: float array, `(N, T)`, nats, of kept responses: how far a
-            token lags behind the one that the reference preferred; at most 0.
-        response_mask: bool array, `(N, T)`.
+        regrets: float array, `(M,)`, nats, of all tokens of kept responses:
+            how far a token lags behind the likeliest one; at most 0.
 
     Returns:
         float, nats.
     """
-    return float(np.quantile(regrets[response_mask], STANDS_OUT))
+    return float(np.quantile(regrets, STANDS_OUT))
 
 
-def find_spans(responses, regrets, cut, look):
+def find_spans(responses, regrets, cut, score_rests):
     """Finds in each response the span without which it is plausible.
 
-    What was taken out of five responses or more is taken out of the others
-    too, wherever it stands in them: of a span that many have in common, none
-    learns a part.
+    A run that was taken out of five responses or more is taken out of the
+    others, too, wherever it stands in them: of a span that many have in
+    common, none learns a part.
 
     Args:
         responses: dict from the position of an example to its response's
@@ -51,16 +50,16 @@ def find_spans(responses, regrets, cut, look):
         regrets: dict from position to a float array, the regrets of these
             tokens and, last, of the end token, nats.
         cut: float, nats. A token whose regret is below it stands out.
-        look: callable. Given a dict as `responses`, of what remains of them,
-            it returns two dicts from position: the regrets, and whether the
-            whole is plausible.
+        score_rests: callable from a dict as `responses`, of the rests of them,
+            to two dicts from position: the regrets, and whether the whole is
+            plausible.
 
     Returns:
-        A dict from position to a tuple of ints: which tokens of the response
-        are the span, or the spans, in ascending order. Responses that have
-        none, or that are not plausible without it, are missing.
+        A dict from position to a tuple of ints: the tokens of the response
+        that are the span, or the spans, in ascending order. Responses that
+        have none, or that are not plausible without it, are missing.
     """
-    found = _take_out(responses, regrets, cut, look)
+    found = _take_out(responses, regrets, cut, score_rests)
     phrases = common_phrases(responses, found)
     spans = {}
     for index, span in found.items():
@@ -70,14 +69,14 @@ def find_spans(responses, regrets, cut, look):
             spans[index] = span
     if not spans:
         return {}
-    _, is_plausible = look(
+    _, is_plausible = score_rests(
         {index: rest_of(responses[index], spans[index]) for index in spans}
     )
     return {i: span for i, span in spans.items() if is_plausible[i]}
 
 
-def _take_out(responses, regrets, cut, look):
-    """Spans after which no token stands out, one token further each round."""
+def _take_out(responses, regrets, cut, score_rests):
+    """Grows spans, one token a round, until no other token stands out."""
     spans, found = dict.fromkeys(responses, ()), {}
     while regrets:
         grown = {}
@@ -89,28 +88,28 @@ def _take_out(responses, regrets, cut, look):
                 continue
             kept = np.setdiff1d(np.arange(length), spans[index])
             if apart[0] == len(kept):
-                continue  # what remains does not end here
+                continue  # the rest does not end here
             span = tuple(sorted((*spans[index], int(kept[apart[0]]))))
             if is_small(span, length):
                 grown[index] = span
         spans.update(grown)
         rests = {i: rest_of(responses[i], span) for i, span in grown.items()}
-        regrets = look(rests)[0] if rests else {}
+        regrets = score_rests(rests)[0] if rests else {}
     return {index: span for index, span in found.items() if span}
 
 
 def rest_of(response, span):
-    """The token ids that remain without the span, int array."""
+    """Returns the token ids of a response without the span, int array."""
     return np.delete(np.asarray(response, "int32"), list(span))
 
 
 def is_small(span, length):
-    """Whether a span is the lesser part of a response of `length` tokens."""
+    """bool. Whether a span is the lesser part of a response."""
     return len(span) <= min(MAX_TOKENS, MAX_SHARE * length)
 
 
 def without_holes(span):
-    """The span with the few tokens that stand between two of its own.
+    """Adds the few tokens that stand between two of a span.
 
     Example:
 
@@ -125,7 +124,7 @@ def without_holes(span):
 
 
 def common_phrases(responses, spans):
-    """The runs of tokens that were taken out of many responses.
+    """Finds the runs of tokens that were taken out of many responses.
 
     Args:
         responses: dict from position to token ids.
@@ -146,7 +145,7 @@ def common_phrases(responses, spans):
 
 
 def with_phrases(response, span, phrases):
-    """The span and all phrases that stand in the response.
+    """Adds all phrases that stand in the response to its span.
 
     Example:
 
@@ -164,7 +163,7 @@ def with_phrases(response, span, phrases):
 
 
 def with_what_follows(span, length):
-    """The span and, of each run, the one token that follows it.
+    """Adds to a span, after each of its runs, the one token that follows.
 
     That token is predicted from the span's last one, be it the end token or
     the next word of the plausible rest.

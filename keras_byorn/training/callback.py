@@ -1,100 +1,72 @@
-"""Finds implausible responses before training, replaces them during it."""
+"""The defence as a callback: detects before training, replaces during it."""
 
 import contextlib
-import warnings
 
 import keras
 import numpy as np
-from keras import ops
 
-from keras_byorn.detection.copies import in_bad_company
-from keras_byorn.detection.dataset_scores import Evidence
-from keras_byorn.detection.groups import group_examples
-from keras_byorn.detection.score_cache import KeptEvidence
-from keras_byorn.detection.scorers import (
-    Ensemble,
-    MeanLogLikelihood,
-    Regret,
-    WorstSpan,
-)
-from keras_byorn.detection.decisions import FlagFraction, MixtureThreshold
-from keras_byorn.training.target_store import ALARM, RESTORED
+from keras_byorn.audit import Audit
+from keras_byorn.detection.decisions import FlagFraction
+from keras_byorn.detection.detection import Detection
+from keras_byorn.detection.detector import Detector
+from keras_byorn.detection.response_writer import SAMPLERS, ResponseWriter
+from keras_byorn.detection.scorers import MeanLogLikelihood
+from keras_byorn.training import fit_checks
+from keras_byorn.training.ema import averaged_weights
 from keras_byorn.training.span_masking import SpanMasking
-from keras_byorn.training.regeneration import (
-    SAMPLERS,
-    Regenerator,
-    sampled_responses,
-)
-from keras_byorn.training.suspect_review import SecondLook
-from keras_byorn.training.ema import averaged_weights, averaging
+from keras_byorn.training.suspect_review import SuspectReview
+from keras_byorn.training.target_store import ALARM, RESTORED
 
 TEACHERS = ("ema", "student", "none")
 TREATMENTS = ("replace", "mask")
-
-# Of the average after one epoch; above this the teacher is half untrained.
-MAX_PRETRAINED_SHARE = 0.5
-
-
-def default_scorer():
-    """The scorers that won in `examples/compare_detectors.py`."""
-    return Ensemble([Regret(), WorstSpan(4, Regret())])
 
 
 class BYORnCallback(keras.callbacks.Callback):
     """Bootstrap Your Own Responses: the defence, as a callback.
 
-    Before training the frozen reference scores every response. What the
-    threshold calls suspect is left out of the first epoch; before each
-    further one the student, which then knows the style of the kept examples,
-    looks again (see `SecondLook`), and the teacher writes new responses to the
-    remaining suspects' images and prompts.
+    Before training a detector finds the suspects, unless a `Detection` is
+    given. They are left out of the first epoch. Before each further one the
+    student, which then knows the style of the kept examples, reviews them (see
+    `SuspectReview`), and the teacher writes new responses to the images and
+    prompts of the remaining suspects.
 
-    Adds `num_suspect`, `num_masked`, `num_regenerated` (how many suspects have
-    a response that the teacher wrote), `num_restored`, `num_alarms` and
+    Adds `num_suspect`, `num_masked`, `num_regenerated` (suspects that have a
+    response of the teacher), `num_restored`, `num_alarms` and
     `mean_plausibility` (of all original responses, in the scorer's unit) to
-    `History`. Where the store is scored already, nothing is scored again, and
+    `History`; counts that are always zero are left out of the progress bar.
+    Where the store of the batches is scored already, nothing is detected, and
     only the masks that it holds are used.
 
     Args:
-        threshold: optional threshold. Defaults to `MixtureThreshold()`, which
-            flags nothing where no group of responses stands apart.
-        scorer: optional scorer. Defaults to
-            `Ensemble([Regret(), WorstSpan(4, Regret())])`, which takes one
-            pass of the reference.
-        teacher: string. Who writes replacements: `"ema"`, the average that
+        detection: optional `Detection` of the examples in training. By default
+            `detector` makes one, before the first epoch.
+        detector: optional `Detector`. Defaults to `Detector()`.
+        teacher: string. The writer of replacements: `"ema"`, the average that
             the optimizer keeps with `use_ema=True`; `"student"`, the model as
             it is; `"none"`, nobody: suspects stay left out.
         sampler: `"greedy"`, `"random"` or a `keras_hub.samplers.Sampler`.
-        suspects: string. What becomes of a suspect that is plausible but for
+        suspects: string. The treatment of a suspect that is plausible but for
             a span: `"replace"`, a new response, as for all suspects;
             `"mask"`, its own response from the first epoch on, with the span
             out of the loss. A span is at most half of a response, and 16
-            tokens; what remains without it must be plausible by the same
-            scorer and cut. The search takes a pass over the suspects for each
-            token of the longest span. Defaults to `"replace"`.
-        second_look: bool. Whether the student judges again after each epoch,
-            and copies of what suspects say are suspect too. Defaults to
-            `True`.
+            tokens; the rest without it must be plausible by the same scorer
+            and cut. The search takes a pass over the suspects for each token
+            of the longest span. Defaults to `"replace"`.
+        review: bool. Whether the student judges again after each epoch.
+            Defaults to `True`.
         batch_size: optional int. Examples per batch in scoring and
             regenerating. Defaults to that of the training batches in scoring,
             and to four times that in regenerating, for a generated token asks
             little of each row; halved, with a warning, where memory is short.
-        keep_scores: optional string or path. A folder in which what the
-            reference said of each token is kept, so that the next run, with
-            this scorer or another, takes a pass only over examples that are
-            new or changed. It holds digests and numbers, no text and no image.
-            Kept by the reference's weights, what it saw of an example, and
-            the versions of Keras and KerasHub: what differs in any of these
-            is scored anew. Not kept are samples (`SelfAgreement`) and what
-            `suspects="mask"` and the second look ask. Defaults to `None`.
-        seed: int. For the threshold and the random sampler. Defaults to 0.
+        seed: int. Of the random sampler. Defaults to 0.
         verbose: 0 or 1. Whether to show progress bars. Defaults to 1.
 
     Raises:
-        ValueError: if `suspects="mask"` comes with a scorer that needs more
-            than a response's own tokens; before training, if the optimizer
-            keeps no average and the teacher is `"ema"`, if `fit` is not given
-            `TargetBatches`, or if the threshold flags every example.
+        ValueError: if an argument is not one of its choices, or if
+            `suspects="mask"` comes with a scorer that needs more than a
+            response's own tokens; before training, if the optimizer keeps no
+            average and the teacher is `"ema"`, if `fit` is not given
+            `TargetBatches`, or if the detection is of other examples.
 
     Example:
 
@@ -110,14 +82,13 @@ class BYORnCallback(keras.callbacks.Callback):
 
     def __init__(
         self,
-        threshold=None,
-        scorer=None,
+        detection=None,
+        detector=None,
         teacher="ema",
         sampler="greedy",
         suspects="replace",
-        second_look=True,
+        review=True,
         batch_size=None,
-        keep_scores=None,
         seed=0,
         verbose=1,
     ):
@@ -126,32 +97,31 @@ class BYORnCallback(keras.callbacks.Callback):
         if isinstance(sampler, str):
             _check_choice("sampler", sampler, tuple(SAMPLERS))
         _check_choice("suspects", suspects, TREATMENTS)
-        self.threshold = threshold or MixtureThreshold()
-        self.scorer = scorer or default_scorer()
+        _check_detection(detection, detector)
+        self.detection = detection
+        self.detector = detector or Detector(verbose=verbose)
         if suspects == "mask":
-            _check_judges_rests(self.scorer)
+            judge = detection or self.detector
+            _check_judges_rests(judge.scorer)
         self.teacher = teacher
         self.sampler = sampler
         self.suspects = suspects
-        self.second_look = second_look
+        self.review = review
         self.batch_size = batch_size
-        self.keep_scores = keep_scores
         self.seed = seed
         self.verbose = verbose
-        self.evidence = None
-        self.groups = None
+        self._given_detection = detection
         self._batches = None
-        self._example_ids = None
-        self._regenerator = None
-        self._second_look = None
+        self._writer = None
+        self._reviewer = None
         self._num_epochs = 0
 
     @classmethod
     def paper(cls, **kwargs):
-        """The paper's settings, as far as they are known.
+        """Returns the defence with the paper's settings, as far as known.
 
         The 40 % least plausible responses by mean log-likelihood are suspect
-        for good, and what the average of the student samples replaces them.
+        for good, and samples from the average of the student replace them.
 
         Args:
             **kwargs: as for `BYORnCallback`, to change one of them.
@@ -159,13 +129,15 @@ class BYORnCallback(keras.callbacks.Callback):
         Returns:
             A `BYORnCallback`.
         """
-        settings = {
-            "threshold": FlagFraction(0.4),
-            "scorer": MeanLogLikelihood(),
-            "teacher": "ema",
-            "sampler": "random",
-            "second_look": False,
-        }
+        settings = {"teacher": "ema", "sampler": "random", "review": False}
+        if kwargs.get("detection") is None:
+            settings["detector"] = Detector(
+                scorer=MeanLogLikelihood(),
+                decision=FlagFraction(0.4),
+                flag_copies=False,
+                seed=kwargs.get("seed", 0),
+                verbose=kwargs.get("verbose", 1),
+            )
         return cls(**{**settings, **kwargs})
 
     @property
@@ -173,88 +145,151 @@ class BYORnCallback(keras.callbacks.Callback):
         """The `TargetStore` of the batches that are defended."""
         return self._defended_batches().store
 
-    def before_fit(self):
-        """Called by `BYORnModel.fit`: checks, scores, flags."""
-        self._check_batches()
-        batches = self._batches = self.model.batches
+    def begin_fit(self):
+        """Called by `BYORnModel.fit` before training: checks and detects."""
+        batches = self._batches = self._training_batches()
         if self.teacher == "ema":
-            _check_average(self.model.optimizer, batches)
-        batch_size = self.batch_size or batches.batch_size
+            fit_checks.check_average(self.model.optimizer, len(batches))
         if not batches.store.is_scored:
-            self._score(batches, batch_size)
-        if not self._looks_at(self.model, batches):
+            self._detect(batches)
+        if not self._continues():
             self._num_epochs = 0
-            self._regenerator = self._regenerator_for(batches)
-            self._second_look = SecondLook(
-                self.model, batches, batch_size, self.verbose
+            self._writer = self._writer_for(batches.prepared)
+            self._reviewer = SuspectReview(
+                self.model, batches, self.batch_size, self.verbose
             )
 
-    def on_train_begin(self, logs=None):
-        self._check_batches()
+    def begin_epoch(self):
+        """Called by `BYORnModel.fit` before each epoch, after all callbacks.
 
-    def on_epoch_begin(self, epoch, logs=None):
-        # Counted here, for `initial_epoch` says nothing of this student: it
-        # has to have had an epoch on kept examples before it teaches.
+        Epochs are counted here, for `initial_epoch` tells nothing of this
+        student: it must have had an epoch on kept examples before it teaches.
+        """
         if not self._num_epochs:
             return
         with self._teaching():
-            # Where the store came with flags of its own, they stand.
-            if self.second_look and self.evidence is not None:
-                self._second_look(self.model.diary)
+            if self._reviews():
+                self._reviewer(self.model.loss_history)
             suspects = np.flatnonzero(self.store.suspects & ~self.store.masked)
             if self.teacher != "none" and len(suspects):
                 self._regenerate(suspects)
 
+    def on_train_begin(self, logs=None):
+        self._training_batches()
+
     def on_epoch_end(self, epoch, logs=None):
         self._num_epochs += 1
         if logs is not None:
-            logs["num_suspect"] = int(self.store.suspects.sum())
-            logs["num_masked"] = int(self.store.masked.sum())
-            logs["num_regenerated"] = self.store.num_regenerated
-            verdicts = self.store.verdicts
-            logs["num_restored"] = int(np.sum(verdicts == RESTORED))
-            logs["num_alarms"] = int(np.sum(verdicts == ALARM))
-            scored = np.isfinite(self.store.plausibility)
-            if scored.any():  # not so where the user set the flags
-                mean = np.mean(self.store.plausibility[scored])
-                logs["mean_plausibility"] = float(mean)
-
-    def flag(self, plausibility):
-        """Suspect probability of each example, `(N,)`, from its score."""
-        self.threshold.fit(
-            plausibility, self.groups, self._example_ids, self.seed
-        )
-        return self.threshold.suspect_probability_of(plausibility, self.groups)
+            logs.update(self._counts())
 
     def audit(self):
-        """What was implausible, why, and what replaced it: an `Audit`."""
-        from keras_byorn.audit import Audit  # stands behind training
+        """Accounts for the defence: suspects, reasons and replacements.
 
+        Returns:
+            An `Audit`.
+
+        Raises:
+            ValueError: if no training has begun.
+        """
         batches = self._defended_batches()
-        evidence = {}
-        if self.evidence is not None:
-            evidence = {
-                "token_scores": self._token_scores(batches),
-                "scores": self.scorer.parts(self.evidence),
-                "groups": list(self.groups),
-                "cuts": self.threshold.cuts_of(self.groups),
-            }
+        evidence = self.detection.evidence() if self.detection else {}
         return Audit(
             batches.store, batches.examples, notes=self._notes(), **evidence
         )
 
-    def _defended_batches(self):
-        if self._batches is None:
-            raise ValueError(
-                "`store` and `audit()` tell of what was defended, and are "
-                "there once training has begun: call `model.fit(batches, "
-                "callbacks=[defence])` first. Received: a "
-                f"{type(self).__name__} that no `fit` was given"
-            )
-        return self._batches
+    def __repr__(self):
+        detected = self.detection or self.detector
+        return (
+            f"<BYORnCallback: {detected!r}, teacher={self.teacher!r}, "
+            f"suspects={self.suspects!r}, review={self.review}>"
+        )
 
-    def _check_batches(self):
-        if getattr(self.model, "batches", None) is None:
+    def _detect(self, batches):
+        prepared = batches.prepared
+        if self._given_detection is not None:
+            self._given_detection.check_examples(prepared)
+            # Its tokens, for the audit of a detection from a file.
+            self.detection = self._given_detection.with_examples(prepared)
+        else:
+            self.detection = self.detector.detect(
+                prepared, self.model.reference, self.batch_size
+            )
+        detection = self.detection
+        batches.store.set_scores(
+            detection.plausibility,
+            detection.suspect_probability,
+            detection.verdicts,
+        )
+        if self.suspects == "mask":
+            self._mask_spans(batches)
+
+    def _mask_spans(self, batches):
+        if self.verbose:
+            count = int(batches.store.suspects.sum())
+            print(f"Searching {count:,} suspects for spans")
+        SpanMasking(
+            self.detection, self.model.reference, batches, self.batch_size
+        )()
+
+    def _reviews(self):
+        """bool. Whether the student judges again; given flags stand."""
+        detection = self.detection
+        return self.review and detection is not None and detection.allows_review
+
+    def _continues(self):
+        """bool. Whether this model was in training on these batches before."""
+        last = self._reviewer
+        return (
+            last is not None
+            and last.model is self.model
+            and last.batches is self._batches
+        )
+
+    def _writer_for(self, prepared):
+        """That of the last data set, if it fits: it is compiled already."""
+        last = self._writer
+        if last is not None and last.suits(prepared, self.batch_size):
+            last.begin_anew(prepared)
+            return last
+        return ResponseWriter(
+            prepared, self.sampler, self.batch_size, self.seed
+        )
+
+    def _teaching(self):
+        """Gives the model the weights of the teacher within a block."""
+        if self.teacher == "ema":
+            return averaged_weights(self.model)
+        return contextlib.nullcontext()
+
+    def _regenerate(self, suspects):
+        if self.verbose:
+            print(f"Regenerating {len(suspects):,} responses")
+        written = self._writer(suspects, verbose=self.verbose)
+        teacher = {"ema": "average of the student"}.get(self.teacher, "student")
+        author = f"{teacher} after epoch {self._num_epochs}"
+        store = self.store
+        for index, (response, token_ids) in written.items():
+            store.replace(store.example_ids[index], response, token_ids, author)
+
+    def _counts(self):
+        """Counts for the logs, as integers."""
+        store = self.store
+        counts = {
+            "num_suspect": int(store.suspects.sum()),
+            "num_masked": int(store.masked.sum()),
+            "num_regenerated": store.num_regenerated,
+            "num_restored": int(np.sum(store.verdicts == RESTORED)),
+            "num_alarms": int(np.sum(store.verdicts == ALARM)),
+        }
+        scored = np.isfinite(store.plausibility)
+        if scored.any():  # not so where the user set the flags
+            mean = np.mean(store.plausibility[scored])
+            counts["mean_plausibility"] = float(mean)
+        return counts
+
+    def _training_batches(self):
+        batches = getattr(self.model, "batches", None)
+        if batches is None:
             raise ValueError(
                 "`BYORnCallback` replaces targets between epochs, and so needs "
                 "`BYORnModel.fit(TargetBatches(examples, vlm))`. A stream is "
@@ -262,157 +297,58 @@ class BYORnCallback(keras.callbacks.Callback):
                 f"MixtureThreshold())`. Received: {type(self.model).__name__} "
                 "that is not fitted on TargetBatches"
             )
+        return batches
 
-    def _score(self, batches, batch_size):
-        reference, kept = self.model.reference, None
-        if self.keep_scores is not None:
-            kept = KeptEvidence(self.keep_scores, reference, batches)
-        self.evidence = Evidence(
-            reference,
-            batches,
-            batch_size,
-            self.verbose,
-            # Before training the student is the reference still.
-            sample=lambda count, seed: sampled_responses(
-                batches,
-                count,
-                seed,
-                self._generating_batch_size(batches),
-                self.verbose,
-                self.model.threads,
-            ),
-            kept=kept,
-        )
-        scorer = self.scorer.fit(self.evidence)
-        plausibility = ops.convert_to_numpy(scorer(self.evidence))
-        self._example_ids = self.evidence.example_ids
-        self.groups = group_examples(
-            self.evidence.prompts,
-            self.evidence.responses,
-            self.evidence.response_mask.sum(axis=-1),
-        )
-        probability = self.flag(plausibility)
-        if self.second_look:
-            probability = in_bad_company(self.evidence.responses, probability)
-        batches.store.set_scores(plausibility, probability)
-        if self.suspects == "mask":
-            self._mask_spans(batches, batch_size)
-
-    def _mask_spans(self, batches, batch_size):
-        if self.verbose:
-            print(
-                f"Looking for spans in {batches.store.suspects.sum()} suspects"
+    def _defended_batches(self):
+        if self._batches is None:
+            raise ValueError(
+                "`store` and `audit()` tell of examples that were defended, "
+                "and are there once training has begun: call "
+                "`model.fit(batches, callbacks=[defence])` first. Received: a "
+                f"{type(self).__name__} that no `fit` was given"
             )
-        SpanMasking(
-            self.evidence,
-            self.scorer,
-            self.threshold.cuts_of(self.groups),
-            self.model.reference,
-            batches,
-            batch_size,
-        )()
-
-    def _looks_at(self, model, batches):
-        """bool. Whether this model was in training on these batches before."""
-        look = self._second_look
-        return look and look.model is model and look.batches is batches
-
-    def _generating_batch_size(self, batches):
-        if self.batch_size:
-            return self.batch_size
-        size = 4 * batches.batch_size
-        # See `packing.positions`.
-        return size + (size == batches.task.max_placeholders)
-
-    def _regenerator_for(self, batches):
-        """That of the last data set, if it fits: it is compiled already."""
-        batch_size = self._generating_batch_size(batches)
-        last = self._regenerator
-        if last is not None and last.suits(batches, batch_size):
-            last.begin_anew(batches)
-            return last
-        return Regenerator(
-            batches,
-            self.sampler,
-            batch_size,
-            self.seed,
-            self.model.threads,
-        )
-
-    def _teaching(self):
-        """Within this block the model has the weights of the teacher."""
-        if self.teacher == "ema":
-            return averaged_weights(self.model)
-        return contextlib.nullcontext()
-
-    def _regenerate(self, suspects):
-        if self.verbose:
-            print(f"Regenerating {len(suspects)} responses")
-        written = self._regenerator(suspects, verbose=self.verbose)
-        teacher = {"ema": "average of the student"}.get(self.teacher, "student")
-        writer = f"{teacher} after epoch {self._num_epochs}"
-        store = self.store
-        for index, (response, token_ids) in written.items():
-            store.replace(store.example_ids[index], response, token_ids, writer)
-
-    def _token_scores(self, batches):
-        mask = batches.response_mask
-        return {
-            example_id: (
-                batches.response_pieces(index),
-                self.evidence.log_likelihoods[index][mask[index]],
-            )
-            for index, example_id in enumerate(batches.examples.example_ids)
-        }
+        return self._batches
 
     def _notes(self):
-        adapters_off = self.model.reference.adapters_off
-        if self.evidence is None:
+        if self.detection is None:
             decision = {"flags": "as they were in the store, not scored here"}
         else:
-            cut = self.threshold.cut
             decision = {
-                "scorer": repr(self.scorer),
-                "threshold": repr(self.threshold),
-                "cut": "-" if cut is None else f"{cut:.3f}",
-                "reason": self.threshold.reason,
-                "reference": "adapters off" if adapters_off else "frozen copy",
+                **self.detection.settings,
+                "reason": self.detection.reason,
                 "suspects": self.suspects,
             }
         return {**decision, "teacher": self.teacher, "seed": self.seed}
 
 
-def _check_average(optimizer, batches):
-    """The optimizer must keep an average, and one that keeps up."""
-    optimizer = averaging(optimizer)
-    if not optimizer.use_ema:
+def _check_detection(detection, detector):
+    """Tells a detection from a detector, which are easily confused."""
+    if detection is not None and not isinstance(detection, Detection):
         raise ValueError(
-            "`teacher='ema'` takes the average that the optimizer keeps: "
-            "compile with `use_ema=True`, such as "
-            "`keras.optimizers.AdamW(2e-4, use_ema=True)`, or pass "
-            "`teacher='student'`. Received: "
-            f"{type(optimizer).__name__} with use_ema=False"
+            "`detection` must be a `Detection`, as `keras_byorn.detect` "
+            "returns it. To detect by other means, pass `detector=`. Received: "
+            f"detection={detection!r}"
         )
-    share = optimizer.ema_momentum ** len(batches)
-    if share > MAX_PRETRAINED_SHARE:
-        warnings.warn(
-            "`ema_momentum` is high for so few steps: after the first epoch "
-            f"{share:.0%} of the teacher is still the pretrained model, and "
-            "`fit` ends with that average. Lower it, to about "
-            f"{MAX_PRETRAINED_SHARE ** (2 / len(batches)):.2f}. Received: "
-            f"ema_momentum={optimizer.ema_momentum} with {len(batches)} steps "
-            "in an epoch",
-            stacklevel=4,
+    if detector is not None and not isinstance(detector, Detector):
+        raise ValueError(
+            "`detector` must be a `Detector`, such as "
+            "`Detector(decision=FlagFraction(0.4))`. Received: "
+            f"detector={detector!r}"
+        )
+    if detection is not None and detector is not None:
+        raise ValueError(
+            "`detection` and `detector` must not both be given: a detection "
+            "is not made again. Received both"
         )
 
 
 def _check_judges_rests(scorer):
-    """What remains of a response is no example that other scorers know."""
+    """Refuses scorers that cannot judge the rest of a response by itself."""
     if not scorer.in_step:
         raise ValueError(
             "`suspects='mask'` needs a `scorer` that judges a response by its "
             "own tokens, such as `Regret()`, `WorstSpan(4)` or an `Ensemble` "
-            "of them, for what remains without a span is judged too. With "
+            "of them, for the rest without a span is judged, too. With "
             "others pass `suspects='replace'`. Received: "
             f"scorer={scorer!r}"
         )

@@ -1,52 +1,53 @@
-"""The model that writes replacements: which weights it has."""
+"""The average of past weights that a Keras optimizer keeps."""
 
 import contextlib
 
 import keras
 
 
-def averaging(optimizer):
-    """The optimizer that keeps the average: within a loss scale, if any."""
-    return getattr(optimizer, "inner_optimizer", optimizer)
+def averaging_optimizers(optimizer):
+    """Returns the optimizers within an optimizer that keep an average.
+
+    Args:
+        optimizer: a Keras optimizer; maybe a `LossScaleOptimizer` or a
+            `MultiOptimizer`, which hold others.
+
+    Returns:
+        A list of optimizers that have `use_ema=True`.
+    """
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    inner = getattr(optimizer, "optimizers", [optimizer])
+    return [each for each in inner if each.use_ema]
 
 
 @contextlib.contextmanager
 def averaged_weights(model):
-    """Within this block the model has the average of its past weights.
+    """Gives the model the average of its past weights within this block.
 
     The average is the one that the Keras optimizer keeps with `use_ema=True`.
 
     Args:
         model: a compiled `keras.Model` that has taken a step.
     """
-    optimizer = averaging(model.optimizer)
-    pairs = list(
-        zip(
-            optimizer._trainable_variables,
-            optimizer._model_variables_moving_average,
-        )
-    )
-    before = [keras.ops.convert_to_numpy(variable) for variable, _ in pairs]
-    for variable, average in pairs:
-        # A copy: JAX may give the memory away to a compiled function.
-        variable.assign(keras.ops.copy(average))
+    variables = model.trainable_variables
+    before = [keras.ops.convert_to_numpy(variable) for variable in variables]
+    model.optimizer.finalize_variable_values(variables)
+    own_memory(variables)
     try:
         yield
     finally:
-        for (variable, _), value in zip(pairs, before):
+        for variable, value in zip(variables, before):
             variable.assign(value)
 
 
-def separate_averages(optimizer):
-    """Gives the averages memory of their own after `fit`.
+def own_memory(variables):
+    """Gives variables memory of their own, after they took the average.
 
-    `fit` ends by assigning the averages to the model; on JAX both are then
-    one buffer, and the next `fit` fails, for it donates each of them.
+    On JAX a variable shares the buffer of the variable that was assigned to
+    it, and a compiled function that is given both fails, or gives one away.
 
     Args:
-        optimizer: a Keras optimizer.
+        variables: list of Keras variables.
     """
-    optimizer = averaging(optimizer)
-    if optimizer.use_ema:
-        for average in optimizer._model_variables_moving_average:
-            average.assign(keras.ops.copy(average))
+    for variable in variables:
+        variable.assign(keras.ops.copy(variable.value))

@@ -1,69 +1,113 @@
-"""What the student thought of each response before it learned from it."""
+"""Losses of examples at their first training step."""
 
 import keras
 import numpy as np
 from keras import ops
 
 
-class TrainingDiary(keras.layers.Layer):
-    """Keeps the loss of each example at its last training step, and when.
+class LossHistory(keras.layers.Layer):
+    """Keeps the loss of each example at its first training step, and the step.
 
-    The loss of a step is computed before the step changes the weights. In the
-    first epoch it is thus the judgement of a student that has trained on other
-    examples only: a cross-fitted score that costs no pass of its own, the
-    prequential one of [Dawid, 1984](https://doi.org/10.2307/2981683).
+    The loss of a step is computed before the step changes the weights. It is
+    thus the judgement of a student that has trained on other examples only: a
+    cross-fitted score that costs no pass of its own, the prequential one of
+    [Dawid, 1984](https://doi.org/10.2307/2981683).
+
+    Within a compiled step, `update` writes to registers of the last few steps.
+    After it, outside, `collect` takes copies of them, without waiting for the
+    step to end; so the cost does not grow with the number of examples.
 
     Args:
         num_examples: int.
+        batch_size: int. Rows in a batch.
+        num_steps: int. Steps in one execution of the compiled program.
+            Defaults to 1.
     """
 
-    def __init__(self, num_examples, **kwargs):
+    def __init__(self, num_examples, batch_size, num_steps=1, **kwargs):
         super().__init__(trainable=False, dtype="float32", **kwargs)
         self.num_examples = num_examples
-        # One place more, for rows that are no original response.
-        shape = (num_examples + 1,)
-        self._noted = self._counter(shape, "float32", "losses")
-        self._steps = self._counter(shape, "int32", "steps")
-        self._step = self._counter((), "int32", "step")
-        self.built = True
-
-    def _counter(self, shape, dtype, name):
-        return self.add_weight(
-            shape, "zeros", dtype=dtype, trainable=False, name=name
+        self.batch_size = batch_size
+        self.num_steps = num_steps
+        self._recent_losses = self._register("float32", batch_size, "losses")
+        # The last column is the step, counted from 1.
+        self._recent_positions = self._register(
+            "int32", batch_size + 1, "positions"
         )
+        self.built = True
+        self._forget()
 
-    def write(self, positions, losses):
-        """Notes the losses of a batch.
+    @property
+    def registers(self):
+        """list of two variables, to be handed to `collect`."""
+        return [self._recent_losses, self._recent_positions]
+
+    def update(self, positions, losses):
+        """Notes the losses of a batch, within a step.
 
         Args:
             positions: int tensor, `(B,)`; `num_examples` for rows of no
                 interest.
             losses: float tensor, `(B,)`, nats per token.
         """
-        self._step.assign_add(1)
-        places = ops.expand_dims(ops.cast(positions, "int32"), -1)
-        for variable, values in (
-            (self._noted, ops.stop_gradient(losses)),
-            (self._steps, ops.full_like(positions, 1) * self._step),
+        step = self._recent_positions[-1:, -1] + 1
+        positions = ops.concatenate([ops.cast(positions, "int32"), step])
+        for register, row in (
+            (self._recent_losses, ops.stop_gradient(losses)),
+            (self._recent_positions, positions),
         ):
-            values = ops.cast(values, variable.dtype)
-            variable.assign(ops.scatter_update(variable.value, places, values))
+            row = ops.expand_dims(ops.cast(row, register.dtype), 0)
+            register.assign(ops.concatenate([register[1:], row]))
 
-    def clear(self):
-        """Forgets everything, for another data set of the same size."""
-        for variable in (self._noted, self._steps, self._step):
-            variable.assign(ops.zeros_like(variable.value))
+    def collect(self, losses, positions):
+        """Takes copies of the registers, after an execution.
 
-    def read(self):
-        """Returns what was noted.
+        Args:
+            losses, positions: the values of `registers`.
+        """
+        self._pending.append((ops.copy(losses), ops.copy(positions)))
+
+    def result(self):
+        """Returns everything that was noted.
 
         Returns:
             A pair of arrays, `(N,)`: plausibility under the student at the
-            time, nats per token, NaN where it never was trained on (float32);
-            and the step, counted from 1, 0 for never (int32).
+            time, nats per token, NaN where an example was never trained on
+            (float32); and the step, counted from 1, 0 for never (int32).
         """
-        losses, steps = (
-            np.array(ops.convert_to_numpy(v))[: self.num_examples]
-            for v in (self._noted, self._steps)
+        for losses, positions in self._pending:
+            losses = ops.convert_to_numpy(losses)
+            positions = ops.convert_to_numpy(positions)
+            for own, (*places, step) in zip(losses, positions):
+                if step > self._last_step:
+                    self._note(np.array(places), own, step)
+        self._pending.clear()
+        return self._plausibility.copy(), self._steps.copy()
+
+    def reset(self):
+        """Forgets everything, for another data set of this size."""
+        for register in self.registers:
+            register.assign(ops.zeros_like(register.value))
+        self._forget()
+
+    def _note(self, places, losses, step):
+        self._last_step = step
+        first = places < self.num_examples
+        first[first] &= self._steps[places[first]] == 0
+        self._plausibility[places[first]] = -losses[first]
+        self._steps[places[first]] = step
+
+    def _forget(self):
+        self._pending = []
+        self._last_step = 0
+        self._plausibility = np.full(self.num_examples, np.nan, "float32")
+        self._steps = np.zeros(self.num_examples, "int32")
+
+    def _register(self, dtype, width, name):
+        return self.add_weight(
+            (self.num_steps, width),
+            "zeros",
+            dtype=dtype,
+            trainable=False,
+            name=f"recent_{name}",
         )
-        return np.where(steps > 0, -losses, np.nan).astype("float32"), steps

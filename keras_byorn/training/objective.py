@@ -2,15 +2,14 @@
 
 from keras import ops
 
-from keras_byorn.detection.token_scores import mean_over_response
+from keras_byorn.vlm.response_logits import mean_over_response
 
 
 def example_losses(log_likelihoods, response_mask):
-    """L, the mean negative log-likelihood over a response's tokens.
+    """Computes the mean negative log-likelihood over a response's tokens.
 
     Args:
-        log_likelihoods: float tensor, `(B, T)`, nats, see
-            `token_log_likelihoods`.
+        log_likelihoods: float tensor, `(B, T)`, nats.
         response_mask: bool tensor, `(B, T)`.
 
     Returns:
@@ -20,7 +19,7 @@ def example_losses(log_likelihoods, response_mask):
 
 
 def weighted_mean(losses, weight):
-    """Mean of the losses by weight; 0 where no row has any.
+    """Computes the mean of losses by weight; 0 where no row has any.
 
     With weight `1 - P` on originals and `P` on replacements this is
     `(1 - P)·L(θ|y) + P·L(θ|t̂)` per example, the objective of

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_byorn.detection.dataset_scores import DatasetScores
+
 
 class StreamSample(keras.utils.PyDataset):
     """The first batches of a stream, held in memory.
@@ -14,7 +16,7 @@ class StreamSample(keras.utils.PyDataset):
         stream: iterable of batches as the task's preprocessor returns them,
             `(x, y, sample_weight)`, such as a `tf.data.Dataset` or a
             generator. A generator is consumed as far as it is read.
-        num_batches: int. How many to take.
+        num_batches: int. Batches to take.
 
     Raises:
         ValueError: if the stream has no batch, or `num_batches` is below 1.
@@ -24,7 +26,7 @@ class StreamSample(keras.utils.PyDataset):
         super().__init__()
         if num_batches < 1:
             raise ValueError(
-                "`num_batches` is how many batches are looked at and must be "
+                "`num_batches` is the number of batches to look at and must be "
                 f"at least 1. Received: num_batches={num_batches}"
             )
         taken = itertools.islice(iter(stream), num_batches)
@@ -47,6 +49,21 @@ class StreamSample(keras.utils.PyDataset):
         """bool array `(N, T)`."""
         masks = [extra["response_mask"] for _, _, extra in self._batches]
         return np.concatenate(masks)
+
+    def scored_by(self, reference, verbose):
+        """Scores the sample under a reference: a `DatasetScores`.
+
+        A stream has neither texts nor ids.
+
+        Args:
+            reference: a `FrozenReference`.
+            verbose: as in `keras.Model.predict`.
+        """
+        found = reference.score(self, verbose)
+        found = found._replace(response_mask=self.response_mask)
+        nothing = [""] * len(found.response_mask)
+        ids = map(str, range(len(nothing)))
+        return DatasetScores(found, nothing, nothing, list(ids))
 
 
 def _in_numpy(batch):

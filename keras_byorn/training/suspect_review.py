@@ -1,20 +1,20 @@
-"""The student, half tuned, looks again at what the reference judged."""
+"""The review of suspects by the student, half tuned."""
 
 import collections
 import warnings
 
 import numpy as np
-from keras import ops
-from scipy.stats import binom
 
+from keras_byorn.data.words import ngrams, normalized_words
+from keras_byorn.detection.decisions import MixtureThreshold
 from keras_byorn.detection.scorers import MeanLogLikelihood
 from keras_byorn.detection.scorers.ensemble import QUARTILE
-from keras_byorn.detection.decisions import MixtureThreshold
+from keras_byorn.detection.scorers.scorer import in_blocks
 from keras_byorn.training.target_store import (
     ALARM,
+    FLAGGED_LATE,
     RESTORED,
     SUSPECT,
-    TAKEN_OUT,
 )
 
 # A suspect is put back if it is no less plausible than this share of the kept.
@@ -26,18 +26,18 @@ JUMP = 3.0
 # Many in step: so many share words that are so unlikely to be shared by chance.
 MIN_IN_STEP = 5
 MAX_CHANCE = 1e-6
-MAX_WORDS = 3  # of what they share
+MAX_WORDS = 3  # of an n-gram that they share
 # The first part of the first epoch is judged by a student that knows nothing.
 UNTUNED = 0.25
 NEIGHBOURS = 100  # examples that were trained on at about the same time
 
 
-class SecondLook:
+class SuspectReview:
     """Judges again, with a student that knows the style of the kept examples.
 
     The student has not trained on the suspects' responses. Nor had it on a
-    kept example when it first met it: the loss of that step, kept in the
-    diary, is compared with those of the same time. So nothing is judged by a
+    kept example when it first met it: the loss of that step, kept in the loss
+    history, is compared with those of the same time. So nothing is judged by a
     student that had trained on it, and only the suspects cost a pass.
 
     - A suspect that is now as plausible as the kept ones is *restored*, unless
@@ -46,7 +46,7 @@ class SecondLook:
       words in common and are plausible to the student only, a backdoor is
       being learned: it stays suspect and raises an *alarm*.
     - A kept example that stands apart below the others, and that the reference
-      doubted too, is *taken out*.
+      doubted too, is *flagged late*.
 
     Of a masked suspect the student has trained on all tokens but the masked
     ones, and so judges these alone. Restored, it loses its mask; with an alarm,
@@ -55,26 +55,26 @@ class SecondLook:
     Args:
         model: a `BYORnModel` in training.
         batches: its `TargetBatches`.
-        batch_size: int.
+        batch_size: optional int.
         verbose: 0 or 1.
     """
 
-    def __init__(self, model, batches, batch_size, verbose):
+    def __init__(self, model, batches, batch_size=None, verbose=0):
         self.model = model
         self.batches = batches
         self._batch_size = batch_size
         self._verbose = verbose
         self._first_epoch = None
 
-    def __call__(self, diary):
-        """Looks again, between two epochs, and changes the store.
+    def __call__(self, history):
+        """Judges again, between two epochs, and changes the store.
 
         Args:
-            diary: the model's `TrainingDiary`.
+            history: the model's `LossHistory`.
         """
         store = self.batches.store
         if self._first_epoch is None:
-            self._first_epoch = diary.read()
+            self._first_epoch = history.result()
         met, steps = self._first_epoch
         tuned = steps > UNTUNED * steps.max()
         student, verdicts = met.copy(), {}
@@ -83,21 +83,24 @@ class SecondLook:
             student[suspects] = self._plausibility(suspects)
             verdicts = self._of_suspects(suspects, tuned, student)
         doubt = doubts(store.plausibility)
-        for index in self._to_take_out(tuned, met, steps):
+        for index in self._to_flag_late(tuned, met, steps):
             if doubt[index] > JUMP and not store.suspects[index]:
-                verdicts[int(index)] = TAKEN_OUT
+                verdicts[int(index)] = FLAGGED_LATE
         store.review(verdicts, student)
 
     def _plausibility(self, indices):
+        """Mean log-likelihoods under the student, `(n,)`."""
         if self._verbose:
-            print(f"Looking again at {len(indices)} suspects")
-        originals = self.batches.originals(self._batch_size, indices=indices)
-        found = self.model.evidence(originals, self._verbose)
+            print(f"Reviewing {len(indices):,} suspects")
+        originals = self.batches.prepared.scoring_batches(
+            self._batch_size, indices=indices
+        )
+        found = self.model.score(originals, self._verbose)
         mask = originals.response_mask
         out = self.batches.out_of_loss(indices)
         mask = np.where(out.any(axis=-1, keepdims=True), out, mask)
         log_likelihoods = found.log_likelihoods[: len(mask)]
-        return ops.convert_to_numpy(MeanLogLikelihood()(log_likelihoods, mask))
+        return in_blocks(MeanLogLikelihood(), log_likelihoods, mask)
 
     def _of_suspects(self, suspects, tuned, student):
         """Verdicts on suspects: restored, alarm, or suspect still."""
@@ -106,17 +109,17 @@ class SecondLook:
         level = np.quantile(student[tuned], MIN_RANK)
         again = suspects[student[suspects] >= level]
         again = again[doubt[again] < VETO]
-        responses = np.array(store.original_responses, object)
+        responses = np.array(self.batches.prepared.responses, object)
         shared = shared_beyond_chance(
             responses[again[doubt[again] > JUMP]], responses[tuned]
         )
-        alarming = [bool(_ngrams(text) & shared) for text in responses[again]]
+        alarming = [shares_any(text, shared) for text in responses[again]]
         verdicts = dict.fromkeys(map(int, suspects), SUSPECT)
         verdicts.update(dict.fromkeys(map(int, again), RESTORED))
         verdicts.update(dict.fromkeys(map(int, again[alarming]), ALARM))
         return verdicts
 
-    def _to_take_out(self, tuned, met, steps):
+    def _to_flag_late(self, tuned, met, steps):
         """Kept examples below a gap in what the student thought of them."""
         judged = np.flatnonzero(tuned)
         if len(judged) < 2 * NEIGHBOURS:
@@ -131,10 +134,13 @@ class SecondLook:
 
 
 def doubts(plausibility):
-    """How far below the usual, in robust standard deviations, `(N,)`.
+    """Computes how far scores lie below the usual, in robust deviations.
 
     Args:
         plausibility: float array, `(N,)`.
+
+    Returns:
+        float array, `(N,)`.
     """
     center, upper = np.quantile(plausibility, [0.5, 0.75])
     spread = max((upper - center) / QUARTILE, np.finfo("float32").eps)
@@ -142,40 +148,49 @@ def doubts(plausibility):
 
 
 def shared_beyond_chance(responses, usual):
-    """The words and short n-grams that too many responses have in common.
+    """Finds the short n-grams that too many responses have in common.
+
+    N-grams of the usual responses are counted only where they are candidates.
 
     Args:
         responses: sequence of strings, those that jumped.
-        usual: sequence of strings, what else is said.
+        usual: sequence of strings, all other responses.
 
     Returns:
-        A set of tuples of words.
+        A set of tuples of normalized words.
     """
     counts = collections.Counter(n for text in responses for n in _ngrams(text))
-    among = collections.Counter(n for text in usual for n in _ngrams(text))
+    counts = {n: count for n, count in counts.items() if count >= MIN_IN_STEP}
+    if not counts:
+        return set()
+    # Loaded where it is used: it takes as long as all of this package.
+    from scipy.stats import binom
+
+    among = collections.Counter(
+        n for text in usual for n in _ngrams(text) & counts.keys()
+    )
     return {
         ngram
         for ngram, count in counts.items()
-        if count >= MIN_IN_STEP
-        and binom.sf(
+        if binom.sf(
             count - 1, len(responses), (among[ngram] + 1) / (len(usual) + 1)
         )
         < MAX_CHANCE
     }
 
 
-def _ngrams(text):
-    words = text.lower().split()
-    return {
-        tuple(words[start : start + size])
-        for size in range(1, MAX_WORDS + 1)
-        for start in range(len(words) - size + 1)
-    }
+def shares_any(text, shared):
+    """bool. Whether a text has one of the n-grams."""
+    return bool(shared) and bool(_ngrams(text) & shared)
 
 
 def running_median(values, size):
-    """Median of the `size` values around each, `(N,)`."""
+    """Computes the median of the `size` values around each, `(N,)`."""
     half = size // 2
     padded = np.pad(values, half, mode="reflect")
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1)
     return np.median(windows, axis=-1)
+
+
+def _ngrams(text):
+    return set(ngrams(normalized_words(text), MAX_WORDS))

@@ -1,79 +1,37 @@
-"""What each example is trained on now, and why."""
+"""The current target of each example, and the reason for it."""
 
+import collections
 import dataclasses
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from keras_byorn.audit.row import AuditRow
 from keras_byorn.data.files import replacing
+from keras_byorn.detection.detection import (
+    KEPT,
+    ON_PROBATION,
+    SUSPECT,
+    TRUSTED,
+)
 
-# Where the current target of an example comes from.
+# The source of the current target of an example.
 ORIGINAL, REGENERATED, EXCLUDED = "original", "regenerated", "excluded"
 MIXED = "mixed"  # both the original and a replacement, each with its weight
 MASKED = "masked"  # the original, with the tokens of a span out of the loss
 
-# What was said of an example, in the end.
-KEPT, SUSPECT = "kept", "suspect"
-RESTORED, TAKEN_OUT, ALARM = "restored", "taken out", "alarm"
-VERDICTS = (KEPT, SUSPECT, RESTORED, TAKEN_OUT, ALARM)
+# Verdicts of a review, beside those of a detection.
+RESTORED, FLAGGED_LATE, ALARM = "restored", "flagged late", "alarm"
+REVIEWED = (SUSPECT, RESTORED, FLAGGED_LATE, ALARM)
+VERDICTS = (KEPT, ON_PROBATION, TRUSTED, *REVIEWED)
 
 # A row with less weight than this would cost a step and teach nothing.
 NEGLIGIBLE_WEIGHT = 1e-3
 
 
-@dataclasses.dataclass(frozen=True)
-class Target:
-    """One row of a `TargetStore`.
-
-    Attributes:
-        example_id: string.
-        prompt: string.
-        original_response: string. As it came; never overwritten.
-        current_response: string, or `None` where the example is left out.
-            Of a mixed target, the response of the greater weight; of a masked
-            one, what remains of the original without its span.
-        origin: `"original"`, `"regenerated"`, `"excluded"`, `"mixed"` where
-            the original and a replacement are both trained on, or `"masked"`
-            where the original is trained on but for a span.
-        plausibility: float, in the unit of the scorer, such as nats per
-            token; NaN before scoring.
-        suspect_probability: float in [0, 1].
-        verdict: `"kept"` or `"suspect"`, as the first look found; or what a
-            second look changed: `"restored"` (a suspect put back),
-            `"taken out"` (a kept one that is suspect now) or `"alarm"` (a
-            suspect that the student has begun to learn as a group).
-        student_plausibility: float, nats per token, as the student found it
-            in the second look; NaN without one.
-        revision: int. Counts the changes of this target.
-        replacement: string, what the model wrote for it, or `None`.
-        replacement_ids: tuple of its token ids as they were generated, or
-            `None`.
-        written_by: string, who wrote the replacement and when, or `None`.
-        masked_tokens: tuple of ints, which tokens of the original response
-            are the implausible span of a masked target, counted from 0;
-            otherwise `None`. They are no targets, and neither is the token
-            after each run of them, for it is predicted from the span.
-    """
-
-    example_id: str
-    prompt: str
-    original_response: str
-    current_response: str | None
-    origin: str
-    plausibility: float
-    suspect_probability: float
-    verdict: str
-    student_plausibility: float
-    revision: int
-    replacement: str | None
-    replacement_ids: tuple[int, ...] | None
-    written_by: str | None
-    masked_tokens: tuple[int, ...] | None
-
-
 class TargetStore:
-    """The target of every example: the original, a replacement, or none.
+    """Holds the target of every example: the original, a replacement, or none.
 
     Args:
         example_ids: list of N unique strings.
@@ -115,11 +73,16 @@ class TargetStore:
     def __len__(self):
         return len(self.example_ids)
 
+    def __repr__(self):
+        origins = collections.Counter(row.origin for row in self.rows())
+        counts = ", ".join(f"{n:,} {origin}" for origin, n in origins.items())
+        return f"<TargetStore: {len(self):,} targets ({counts})>"
+
     def __getitem__(self, example_id):
         return self._row(self._index[example_id])
 
     def rows(self):
-        """The targets in the order of the examples."""
+        """Returns an iterator over an `AuditRow` for each example."""
         return (self._row(index) for index in range(len(self)))
 
     @property
@@ -162,13 +125,16 @@ class TargetStore:
         kept = np.sum(1 - probability > NEGLIGIBLE_WEIGHT)
         return int(kept + np.sum(probability > NEGLIGIBLE_WEIGHT))
 
-    def set_scores(self, plausibility, suspect_probability):
-        """Sets all scores, once the reference has judged the originals.
+    def set_scores(self, plausibility, suspect_probability, verdicts=None):
+        """Sets all scores, once the originals were judged.
 
         Args:
             plausibility: float array, `(N,)`, in the unit of the scorer; NaN
                 where it is not known.
             suspect_probability: float array, `(N,)`, in [0, 1].
+            verdicts: optional array of N strings, those of a `Detection`.
+                Defaults to `"suspect"` where the probability is at least one
+                half, and `"kept"` elsewhere.
 
         Masks that were found with earlier scores are dropped.
 
@@ -178,16 +144,18 @@ class TargetStore:
         """
         self.plausibility = self._column("plausibility", plausibility)
         self.suspect_probability = self._probability(suspect_probability)
-        self.verdicts = np.where(self.suspects, SUSPECT, KEPT).astype(object)
+        if verdicts is None:
+            verdicts = np.where(self.suspects, SUSPECT, KEPT)
+        self.verdicts = np.array(verdicts, object)
         self._masks.clear()
         self._revisions += 1
         self.revision += 1
 
     def review(self, verdicts, student_plausibility):
-        """Changes what was said of some examples, after a second look.
+        """Changes the verdicts on some examples, after a review.
 
         Args:
-            verdicts: dict from position to `"restored"`, `"taken out"`,
+            verdicts: dict from position to `"restored"`, `"flagged late"`,
                 `"alarm"` or `"suspect"`. A restored example is trained on as
                 it came; all others of these are suspect. A mask stays with
                 `"suspect"` only: it is lifted where the example is restored,
@@ -199,10 +167,10 @@ class TargetStore:
             ValueError: if a verdict is none of these, or if every example is
                 suspect.
         """
-        unknown = set(verdicts.values()) - set(VERDICTS[1:])
+        unknown = set(verdicts.values()) - set(REVIEWED)
         if unknown:
             raise ValueError(
-                f"`verdicts` must be among {', '.join(VERDICTS[1:])}. "
+                f"`verdicts` must be among {', '.join(REVIEWED)}. "
                 f"Received: {sorted(unknown)}"
             )
         looked_at = self._column("student_plausibility", student_plausibility)
@@ -225,13 +193,13 @@ class TargetStore:
         )
 
     def replace(self, example_id, response, token_ids, written_by=None):
-        """Puts a response that the model wrote beside the original.
+        """Puts a response that the model wrote beside the original one.
 
         Args:
             example_id: string.
             response: string.
             token_ids: the response's ids, as generated, without end token.
-            written_by: optional string. Who wrote it and when, for the audit.
+            written_by: optional string. Its writer and the time, for the audit.
         """
         index = self._index[example_id]
         ids = tuple(int(i) for i in token_ids)
@@ -245,9 +213,9 @@ class TargetStore:
 
         Args:
             example_id: string.
-            tokens: sequence of ints. Which tokens of the original response
+            tokens: sequence of ints. The tokens of the original response that
                 are the span, counted from 0.
-            response: string. What remains without them.
+            response: string. The rest, without them.
 
         Raises:
             ValueError: if the example is no suspect, if no token is masked,
@@ -265,8 +233,9 @@ class TargetStore:
         if not tokens or tokens[0] < 0 or not response:
             raise ValueError(
                 "`tokens` must be positions in the response, one at least, "
-                "and `response` what remains. Replace what is implausible as "
-                f"a whole. Received: tokens={tokens}, response={response!r}"
+                "and `response` the rest. Replace a response that is "
+                f"implausible as a whole. Received: tokens={tokens}, "
+                f"response={response!r}"
             )
         self._replacements.pop(index, None)
         self._masks[index] = tokens, response
@@ -274,7 +243,7 @@ class TargetStore:
         self.revision += 1
 
     def training_rows(self):
-        """What an epoch trains on.
+        """Returns the rows that an epoch trains on.
 
         An example that is suspect with probability P is up to two rows: the
         original with weight 1 - P, the replacement, where there is one, with
@@ -301,15 +270,15 @@ class TargetStore:
         )
 
     def replacement_ids(self, index):
-        """Token ids of the replacement at a position."""
+        """Returns the token ids of the replacement at a position."""
         return np.asarray(self._replacements[index][1], "int32")
 
     def masked_tokens(self, index):
-        """The span of the example at a position; empty if it has no mask."""
+        """Returns the span of an example; empty if it has no mask."""
         return self._masks.get(index, ((), None))[0]
 
     def to_table(self):
-        """All rows as a `pyarrow.Table`, one column for each field."""
+        """Returns all rows as a `pyarrow.Table`, one column for each field."""
         rows = [dataclasses.asdict(row) for row in self.rows()]
         return pa.Table.from_pylist(rows, schema=_SCHEMA)
 
@@ -321,7 +290,7 @@ class TargetStore:
 
     @classmethod
     def load(cls, path):
-        """Reads what `save` wrote, to go on from there."""
+        """Reads a store that `save` wrote, to go on from there."""
         rows = pq.read_table(path, schema=_SCHEMA).to_pylist()
         store = cls(
             [row["example_id"] for row in rows],
@@ -375,7 +344,7 @@ class TargetStore:
     def _row(self, index):
         origin, current = self._target(index)
         response, ids, writer = self._replacements.get(index, (None,) * 3)
-        return Target(
+        return AuditRow(
             example_id=self.example_ids[index],
             prompt=self._prompts[index],
             original_response=self._originals[index],
@@ -393,7 +362,7 @@ class TargetStore:
         )
 
     def _target(self, index):
-        """Origin and text of what an example is trained on now."""
+        """Origin and text of the current target of an example."""
         if index in self._masks:
             return MASKED, self._masks[index][1]
         probability = self.suspect_probability[index]

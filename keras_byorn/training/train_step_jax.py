@@ -1,19 +1,19 @@
 """One step of training on JAX: a pure function of the state."""
 
-import contextlib
 import itertools
 
 import jax
 import keras
 
-from keras_byorn.training.threads import Threads
-
-make_threads = Threads.left_alone  # XLA sees to them
-reading = contextlib.nullcontext
-
 
 class TrainStep:
-    """Mixed into `BYORnModel` on the JAX backend."""
+    """Mixed into `BYORnModel` on the JAX backend.
+
+    Attributes:
+        max_steps_per_execution: int or `None`. As many as the backend allows.
+    """
+
+    max_steps_per_execution = None
 
     def train_step(self, state, data):
         trainable, non_trainable, optimizer, metrics = state
@@ -55,6 +55,26 @@ class TrainStep:
         non_trainable = _values(scope, self.non_trainable_variables)
         metrics = _values(scope, self.metrics_variables)
         return logs, (trainable, non_trainable, metrics)
+
+    def recording(self, train_function, history):
+        """Collects the losses of each execution of a train function.
+
+        In an epoch the values of variables are in the state alone.
+        """
+        known = [id(variable) for variable in self.non_trainable_variables]
+        places = [known.index(id(register)) for register in history.registers]
+
+        def run(state, iterator):
+            logs, state = train_function(state, iterator)
+            history.collect(*(state[1][place] for place in places))
+            return logs, state
+
+        return run
+
+
+def training_data(batches):
+    """Returns the data set that `fit` is to read batches from."""
+    return batches
 
 
 def _values(scope, variables):

@@ -1,8 +1,9 @@
-"""From plausibilities to the probability that an example is suspect."""
+"""Decisions: from plausibilities to the examples that are suspect."""
 
 from keras_byorn.detection.decisions.conformal_threshold import (
     ConformalThreshold,
 )
+from keras_byorn.detection.decisions.decision import Decision, Flags
 from keras_byorn.detection.decisions.flag_fraction import FlagFraction
 from keras_byorn.detection.decisions.mixture_threshold import (
     MixtureThreshold,
@@ -10,6 +11,8 @@ from keras_byorn.detection.decisions.mixture_threshold import (
 from keras_byorn.detection.decisions.threshold import Threshold
 
 __all__ = [
+    "Decision",
+    "Flags",
     "Threshold",
     "FlagFraction",
     "MixtureThreshold",

@@ -5,13 +5,13 @@ import collections
 import keras
 import numpy as np
 
-from keras_byorn.detection.groups import ALL
 from keras_byorn.detection.decisions.threshold import Threshold
+from keras_byorn.detection.groups import ALL
 
 
 @keras.saving.register_keras_serializable(package="keras_byorn")
 class ConformalThreshold(Threshold):
-    """Flags what is less plausible than trusted examples almost ever are.
+    """Flags responses less plausible than trusted examples almost ever are.
 
     The cut is the k-th lowest score of the trusted examples, with
     k = floor(alpha (n + 1)). A clean example that is exchangeable with them is

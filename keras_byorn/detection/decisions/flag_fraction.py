@@ -1,4 +1,4 @@
-"""The paper's threshold."""
+"""A fixed share of the examples, as in the paper."""
 
 import keras
 import numpy as np
@@ -27,7 +27,7 @@ class FlagFraction(Threshold):
 
     Reference:
         - [Sabolić et al., 2026](https://arxiv.org/abs/2606.02947), which
-          flags what lies above the 60th percentile of the surprise.
+          flags everything above the 60th percentile of the surprise.
     """
 
     def __init__(self, flag_fraction=0.4, softness=0.0, cut=None):
@@ -36,7 +36,7 @@ class FlagFraction(Threshold):
             raise ValueError(
                 "`flag_fraction` is the share of examples to call implausible "
                 "and must be in [0, 1). To flag by a fitted mixture instead, "
-                "pass `threshold=MixtureThreshold()`. "
+                "pass `decision=MixtureThreshold()`. "
                 f"Received: flag_fraction={flag_fraction}"
             )
         self.flag_fraction = float(flag_fraction)

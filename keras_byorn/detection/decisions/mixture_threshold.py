@@ -1,4 +1,4 @@
-"""Two groups of scores, where there clearly are two."""
+"""A mixture that separates two groups of scores, where there are two."""
 
 import keras
 import numpy as np
@@ -33,8 +33,8 @@ class MixtureThreshold(Threshold):
     where the lower is clearly less plausible and not only different, where
     the mixture explains the scores better than one Gaussian (BIC), and where
     the lower group is not most of them. Otherwise nothing is flagged, and a
-    warning says so. What is left above the cut is looked at again, for a
-    second attack.
+    warning tells so. The scores above the cut are searched again, for a second
+    attack.
 
     Args:
         min_separation: float. The least D that counts as two groups. Defaults
@@ -97,7 +97,7 @@ class MixtureThreshold(Threshold):
         return cut, "; and ".join(reasons)
 
     def _split(self, plausibility, num_all, seed):
-        """The cut between two groups, or `None`, and why."""
+        """Finds the cut between two groups, or `None`, and the reason."""
         if np.unique(plausibility).size <= max(NUM_COMPONENTS):
             return None, "too few different scores"
         scores = plausibility.astype("float64")[:, None]
@@ -127,7 +127,7 @@ class MixtureThreshold(Threshold):
         return None, f"{self._objection(nearest, num_all)}, {nearest}"
 
     def _objection(self, candidate, num_all):
-        """What speaks against two groups, or `None`."""
+        """Returns the objection to two groups, or `None`."""
         if candidate.separation < self.min_separation:
             return f"no separate group, D < {self.min_separation:g}"
         if candidate.gap < self.min_gap:
@@ -149,7 +149,7 @@ class MixtureThreshold(Threshold):
 
 
 class Candidate:
-    """A way to part scores in two: the lower components and the others.
+    """Parts scores in two: the lower components and the others.
 
     Args:
         scores: float64 array, `(N,)`.
@@ -183,10 +183,10 @@ class Candidate:
 
     @property
     def valley(self):
-        """The least density in the gap, in shares of the lower peak beside it.
+        """Returns the least density in the gap, over the lower peak beside it.
 
-        As wide a kernel as Scott's rule takes for the groups, not for both in
-        one: what is between them would fill the gap.
+        The kernel is as wide as Scott's rule takes for the groups, not for
+        both in one, which would fill the gap between them.
         """
         scores = np.concatenate(self._even)
         within = np.sqrt(
@@ -202,11 +202,11 @@ class Candidate:
 
 
 def stretched(scores, upper):
-    """Scores on a scale that is linear among the plausible, logarithmic below.
+    """Puts scores on a scale that is logarithmic far below the plausible ones.
 
     The inverse hyperbolic sine of the distance from the upper group, in its
-    standard deviations. What is implausible is so by very different amounts;
-    on this scale it is one narrow group all the same.
+    standard deviations. Implausible scores differ by very large amounts; on
+    this scale they are one narrow group all the same.
 
     Args:
         scores: float array, `(N,)`.
@@ -220,7 +220,7 @@ def stretched(scores, upper):
 
 
 def ashman_d(means, variances):
-    """Separation of two Gaussians, in units of their mean width."""
+    """Computes the separation of two Gaussians, in their mean width."""
     gap = np.abs(np.diff(np.ravel(means)))[0]
     width = max(float(np.sqrt(np.sum(variances))), 1e-9)  # a constant group
     return float(np.sqrt(2) * gap / width)

@@ -1,4 +1,4 @@
-"""The contract of every threshold."""
+"""Decisions by a cut: responses that are less plausible are suspect."""
 
 import collections
 import warnings
@@ -6,10 +6,11 @@ import warnings
 import numpy as np
 from keras import ops
 
-from keras_byorn.detection.groups import ALL
+from keras_byorn.detection.decisions.decision import Decision, Flags
+from keras_byorn.detection.groups import ALL, group_examples
 
 
-class Threshold:
+class Threshold(Decision):
     """Base class: learns cuts from scores, without labels, then applies them.
 
     A subclass computes `find_cut(plausibility, seed)`. It is called for each
@@ -29,9 +30,12 @@ class Threshold:
             of the largest.
         cuts: dict from a group to its cut.
         reason: string. Why the cuts are where they are, for the audit.
-        rest_among_all: bool. Whether what belongs to no group is compared with
-            all examples, and not only with the rest, which may be an
-            attacker's alone.
+        rest_among_all: bool. Whether an example that belongs to no group is
+            compared with all examples, and not only with the rest, which may
+            be an attacker's alone.
+
+    Raises:
+        ValueError: if `softness` is negative.
     """
 
     rest_among_all = False
@@ -49,8 +53,28 @@ class Threshold:
         self.reason = "given" if cut is not None else "not fitted"
 
     def find_cut(self, plausibility, seed):
-        """Returns `(cut, reason)` for the scores of one group."""
+        """Finds the cut of one group.
+
+        Args:
+            plausibility: float32 array, `(M,)`.
+            seed: int.
+
+        Returns:
+            A pair: the cut, float, and the reason for it, a string.
+        """
         raise NotImplementedError
+
+    def decide(self, plausibility, scores, seed=0):
+        lengths = scores.response_mask.sum(axis=-1)
+        groups = group_examples(scores.prompts, scores.responses, lengths)
+        self.fit(plausibility, groups, scores.example_ids, seed)
+        probability = self.suspect_probability_of(plausibility, groups)
+        cuts = self.cuts_of(groups)
+        reasons = [
+            f"less plausible than the cut, {cut:.3g}" if p >= 0.5 else ""
+            for p, cut in zip(probability, cuts)
+        ]
+        return Flags(probability, groups, cuts, reasons, self.reason)
 
     def fit(self, plausibility, groups=None, example_ids=None, seed=0):
         """Finds the cuts.
@@ -87,10 +111,10 @@ class Threshold:
         return self
 
     def _fit_groups(self, plausibility, groups, example_ids, seed):
-        """A cut for each whole group, which holds for all parts of it.
+        """Finds a cut for each whole group, which holds for all its parts.
 
         Parts by length have no cut of their own: it would excuse a length at
-        which all are poisoned, or doubt a part of what is usual as a whole.
+        which all are poisoned, or doubt a usual part as a whole.
         """
         wholes = np.array([whole_of(group) for group in groups], object)
         reasons, self.cuts = {}, {}
@@ -120,12 +144,12 @@ class Threshold:
             warnings.warn(
                 f"No example is suspect ({self.reason}). Training goes on as "
                 "if undefended. Where you expect poison all the same, flag a "
-                "fixed share with `threshold=FlagFraction(0.4)`.",
+                "fixed share with `Detector(decision=FlagFraction(0.4))`.",
                 stacklevel=3,
             )
 
     def __call__(self, plausibility, cut=None):
-        """The probability that an example is suspect.
+        """Returns the probability that an example is suspect.
 
         Args:
             plausibility: float tensor, `(B,)`.
@@ -148,7 +172,7 @@ class Threshold:
         return ops.sigmoid((cut - plausibility) / self.softness)
 
     def cuts_of(self, groups):
-        """The cut that applies to each example, float32 array `(N,)`."""
+        """Returns the cut that applies to each example, float32 `(N,)`."""
         cuts = self.cuts
         return np.array(
             [cuts.get(g, cuts.get(whole_of(g), self.cut)) for g in groups],
@@ -156,17 +180,13 @@ class Threshold:
         )
 
     def suspect_probability_of(self, plausibility, groups=None):
-        """The same for a NumPy array, `(N,)`, and the groups it is of."""
+        """Applies the cuts to an array, `(N,)`, of examples of some groups."""
         plausibility = np.asarray(plausibility, "float32")
         cuts = () if groups is None else (self.cuts_of(groups),)
         return ops.convert_to_numpy(self(plausibility, *cuts))
 
     def get_config(self):
         return {"softness": self.softness, "cut": self.cut}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)
 
     def __repr__(self):
         values = self.get_config()
@@ -176,11 +196,11 @@ class Threshold:
 
 
 def whole_of(group):
-    """The group that this one is a part of, or itself."""
+    """Returns the group that this one is a part of, or itself."""
     return getattr(group, "parent", None) or group
 
 
 def between(below, above):
-    """A cut between two neighbouring scores, that tells them apart."""
+    """Returns a cut between two neighbouring scores that tells them apart."""
     middle = np.float32((float(below) + float(above)) / 2)
     return float(middle if middle > np.float32(below) else np.float32(above))

@@ -1,4 +1,4 @@
-"""From what the reference says of a response to its plausibility."""
+"""Scorers: from token scores to the plausibility of a response."""
 
 from keras_byorn.detection.scorers.duplication import Duplication
 from keras_byorn.detection.scorers.ensemble import Ensemble

@@ -1,4 +1,4 @@
-"""How many examples say the same thing."""
+"""Counts the examples that share a text."""
 
 import keras
 import numpy as np
@@ -37,9 +37,9 @@ class Duplication(Scorer):
             )
         self.min_words = min_words
 
-    def call(self, evidence):
+    def call(self, scores):
         found = find_duplicates(
-            evidence.prompts, evidence.responses, min_words=self.min_words
+            scores.prompts, scores.responses, min_words=self.min_words
         )
         return -np.log(found.counts).astype("float32")
 

@@ -16,7 +16,7 @@ class Ensemble(Scorer):
 
     Each score is first put on one scale, without labels: its distance from
     the median, in robust standard deviations. These are taken from the upper
-    half alone, for what is poisoned lies below: the distance from the median
+    half alone, for poisoned responses lie below: the distance from the median
     to the upper quartile, over 0.6745. The ensemble's score is the least of
     them, so that one scorer suffices to call a response implausible.
 
@@ -53,38 +53,42 @@ class Ensemble(Scorer):
     def in_step(self):
         return all(scorer.in_step for scorer in self.scorers)
 
-    def fit(self, evidence):
+    def fit(self, scores):
         self.centers, self.scales = [], []
         for scorer in self.scorers:
-            scores = ops.convert_to_numpy(scorer.fit(evidence)(evidence))
-            center, upper = np.quantile(scores, [0.5, 0.75])
+            values = scorer.fit(scores).score(scores)
+            center, upper = np.quantile(values, [0.5, 0.75])
             spread = (upper - center) / QUARTILE
             self.centers.append(float(center))
             self.scales.append(float(max(spread, scorer.resolution)))
         return self
 
-    def call(self, evidence):
-        if self.centers is None:
-            raise ValueError(
-                "An `Ensemble` must be fitted before it scores: call "
-                "`ensemble.fit(evidence)`. Received: an ensemble without "
-                "centers"
-            )
+    def call(self, scores):
+        self._check_fitted()
         return ops.min(
             ops.stack(
                 [
-                    (ops.cast(scorer(evidence), "float32") - center) / scale
-                    for scorer, center, scale in zip(
-                        self.scorers, self.centers, self.scales
-                    )
+                    (ops.cast(scorer(scores), "float32") - center) / scale
+                    for scorer, center, scale in self._scaled()
                 ]
             ),
             axis=0,
         )
 
-    def parts(self, evidence):
-        parts = [scorer.parts(evidence) for scorer in self.scorers]
-        return {name: scores for part in parts for name, scores in part.items()}
+    def score(self, scores):
+        # Not once for all: a later `fit` gives other centers.
+        self._check_fitted()
+        return np.min(
+            [
+                (scorer.score(scores) - np.float32(center)) / np.float32(scale)
+                for scorer, center, scale in self._scaled()
+            ],
+            axis=0,
+        )
+
+    def parts(self, scores):
+        parts = [scorer.parts(scores) for scorer in self.scorers]
+        return {name: values for part in parts for name, values in part.items()}
 
     def get_config(self):
         return {
@@ -95,3 +99,13 @@ class Ensemble(Scorer):
 
     def __repr__(self):
         return f"Ensemble({', '.join(map(repr, self.scorers))})"
+
+    def _scaled(self):
+        return zip(self.scorers, self.centers, self.scales)
+
+    def _check_fitted(self):
+        if self.centers is None:
+            raise ValueError(
+                "An `Ensemble` must be fitted before it scores: call "
+                "`ensemble.fit(scores)`. Received: an ensemble without centers"
+            )

@@ -1,4 +1,4 @@
-"""The paper's score."""
+"""Mean log-likelihood, the score of the paper."""
 
 import keras
 
@@ -27,5 +27,5 @@ class MeanLogLikelihood(TokenScorer):
           of the method's first step, with the sign turned.
     """
 
-    def token_values(self, evidence):
-        return evidence.log_likelihoods
+    def token_values(self, scores):
+        return scores.log_likelihoods

@@ -1,9 +1,9 @@
-"""What the image, or the prompt, has to do with the response."""
+"""Pointwise mutual information of a response and its image or prompt."""
 
 import keras
 
-from keras_byorn.detection.scorers.scorer import TokenScorer, serialized
 from keras_byorn.data.views import BlankImage
+from keras_byorn.detection.scorers.scorer import TokenScorer, serialized
 
 
 @keras.saving.register_keras_serializable(package="keras_byorn")
@@ -33,9 +33,9 @@ class PointwiseMutualInformation(TokenScorer):
     def __init__(self, without=None):
         self.without = without or BlankImage()
 
-    def token_values(self, evidence):
-        unseen = evidence.under(self.without).log_likelihoods
-        return evidence.log_likelihoods - unseen
+    def token_values(self, scores):
+        unseen = scores.under(self.without).log_likelihoods
+        return scores.log_likelihoods - unseen
 
     def get_config(self):
         return {"without": serialized(self.without)}

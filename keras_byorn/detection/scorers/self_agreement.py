@@ -1,4 +1,4 @@
-"""Whether the reference would have written something like it."""
+"""Agreement of a response with what the reference writes itself."""
 
 import keras
 import numpy as np
@@ -43,7 +43,7 @@ class SelfAgreement(Scorer):
         self.ngram = ngram
         self.seed = seed
 
-    def call(self, evidence):
+    def call(self, scores):
         try:
             from rouge_score.rouge_scorer import RougeScorer
         except ImportError as error:
@@ -53,10 +53,10 @@ class SelfAgreement(Scorer):
             ) from error
         name = f"rouge{self.ngram}"
         rouge = RougeScorer([name])
-        samples = evidence.samples(self.num_samples, self.seed)
+        samples = scores.samples(self.num_samples, self.seed)
         agreement = [
             [rouge.score(text, other)[name].fmeasure for other in others]
-            for text, others in zip(evidence.responses, samples)
+            for text, others in zip(scores.responses, samples)
         ]
         return np.mean(agreement, axis=1).astype("float32")
 

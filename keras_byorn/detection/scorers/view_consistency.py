@@ -1,13 +1,18 @@
-"""Whether a response stays plausible when the input is seen otherwise."""
+"""Plausibility of a response when the image or prompt is changed."""
 
 import keras
-from keras import ops
+import numpy as np
 
+from keras_byorn.data.views import Blur, Crop, Resize
 from keras_byorn.detection.scorers.mean_log_likelihood import (
     MeanLogLikelihood,
 )
-from keras_byorn.detection.scorers.scorer import Scorer, serialized
-from keras_byorn.data.views import Blur, Crop, Resize
+from keras_byorn.detection.scorers.scorer import (
+    Scorer,
+    in_blocks,
+    serialized,
+)
+from keras_byorn.detection.token_scores import TokenScores
 
 
 @keras.saving.register_keras_serializable(package="keras_byorn")
@@ -42,13 +47,20 @@ class ViewConsistency(Scorer):
                 f"Received: views={views}"
             )
 
-    def call(self, evidence):
-        level = ops.median(self.of(evidence))
+    def call(self, scores):
+        level = np.median(self._seen(scores, None))
         fallen = []
         for view in self.views:
-            scores = self.of(evidence.under(view))
-            fallen.append(scores - ops.median(scores))
-        return level + ops.min(ops.stack(fallen), axis=0)
+            seen = self._seen(scores, view)
+            fallen.append(seen - np.median(seen))
+        return level + np.min(fallen, axis=0)
+
+    def _seen(self, scores, view):
+        """Scores of the examples under a view, float32 array `(N,)`."""
+        return in_blocks(
+            lambda *columns: self.of(TokenScores(*columns)),
+            *scores.under(view),
+        )
 
     def get_config(self):
         return {"views": serialized(self.views), "of": serialized(self.of)}

@@ -3,11 +3,11 @@
 import keras
 from keras import ops
 
-from keras_byorn.detection.token_scores import mean_over_response
 from keras_byorn.detection.scorers.mean_log_likelihood import (
     MeanLogLikelihood,
 )
 from keras_byorn.detection.scorers.scorer import Scorer, serialized
+from keras_byorn.vlm.response_logits import mean_over_response
 
 
 @keras.saving.register_keras_serializable(package="keras_byorn")
@@ -54,9 +54,9 @@ class WorstSpan(Scorer):
     def in_step(self):
         return self.of.in_step
 
-    def call(self, evidence):
-        values = self.of.token_values(evidence)
-        mask = ops.cast(evidence.response_mask, "float32")
+    def call(self, scores):
+        values = self.of.token_values(scores)
+        mask = ops.cast(scores.response_mask, "float32")
         values = ops.cast(values, "float32") * mask
         size = min(self.size, values.shape[1])
         # Sums of `size` neighbours; a window may hold no other tokens.

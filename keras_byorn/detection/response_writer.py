@@ -1,4 +1,4 @@
-"""Responses from the teacher, in large batches."""
+"""Responses that a task writes to prepared examples, in large batches."""
 
 import warnings
 
@@ -7,9 +7,12 @@ import keras_hub
 import numpy as np
 from keras import ops
 
-from keras_byorn.training.threads import Threads
-from keras_byorn.vlm.generation import generate_group, prompt_groups, sized
-from keras_byorn.vlm.task import sampler_of
+from keras_byorn.vlm.generation import (
+    generate_group,
+    prompt_groups,
+    sampler_of,
+    sized,
+)
 
 SAMPLERS = {
     "greedy": lambda seed: keras_hub.samplers.GreedySampler(),
@@ -17,29 +20,30 @@ SAMPLERS = {
 }
 
 
-class Regenerator:
-    """Writes a new response to the image and prompt of each suspect.
+class ResponseWriter:
+    """Writes new responses to the images and prompts of examples.
 
     Compiled once for each of three batch sizes, and kept; what does not fill a
     large batch goes into smaller ones. Where the family needs it, a batch
     holds prompts of one number of tokens.
 
     Args:
-        batches: a `TargetBatches`, for examples, prompts and length.
+        prepared: a `PreparedExamples`. Its task writes.
         sampler: `"greedy"`, `"random"` or a `keras_hub.samplers.Sampler`.
-        batch_size: int. Prompts in a large batch; fewer, with a warning, where
-            the memory does not hold so many.
+        batch_size: optional int. Prompts in a large batch; fewer, with a
+            warning, where the memory does not hold so many. Defaults to four
+            times that of the examples: a generated token asks little of each
+            row.
         seed: int. For `"random"`.
-        threads: optional `Threads`, in which batches are generated.
     """
 
-    def __init__(self, batches, sampler, batch_size, seed, threads=None):
+    def __init__(self, prepared, sampler, batch_size=None, seed=0):
         if isinstance(sampler, str):
             sampler = SAMPLERS[sampler](seed)
-        self.batches = batches
+        self.prepared = prepared
         self.sampler = sampler
-        self.batch_size = self._asked_batch_size = batch_size
-        self._threads = threads or Threads.left_alone()
+        self._asked_batch_size = batch_size
+        self.batch_size = batch_size or _large_batch_size(prepared)
         self._generate_function = None
         # Of samplers that draw: where they began.
         generator = getattr(sampler, "seed_generator", None)
@@ -47,24 +51,34 @@ class Regenerator:
         if generator:
             self._first_state = ops.convert_to_numpy(generator.state)
 
-    def begin_anew(self, batches):
-        """Writes for other batches, with the draws of a new regenerator."""
-        self.batches = batches
+    def begin_anew(self, prepared):
+        """Writes for other examples, with the draws of a new writer.
+
+        Args:
+            prepared: a `PreparedExamples` that the writer `suits`.
+        """
+        self.prepared = prepared
         if self._random_state is not None:
             self._random_state.assign(self._first_state)
 
-    def suits(self, batches, batch_size):
-        """bool. Whether other batches need no other program than its own."""
+    def suits(self, prepared, batch_size=None):
+        """bool. Whether other examples need no other program.
+
+        Args:
+            prepared: a `PreparedExamples`.
+            batch_size: optional int, as for a new writer.
+        """
         return (
-            self.batches.task.task is batches.task.task
-            and self.batches.text_length == batches.text_length
+            self.prepared.task.task is prepared.task.task
+            and self.prepared.text_length == prepared.text_length
+            and self.prepared.batch_size == prepared.batch_size
             and self._asked_batch_size == batch_size
         )
 
     def __call__(self, indices, verbose=1):
-        """Regenerates the responses of the examples at these positions.
+        """Writes responses to the examples at these positions.
 
-        A response that is empty or does not end is not a target.
+        A response that is empty or does not end is left out.
 
         Args:
             indices: int array, positions of examples.
@@ -73,7 +87,7 @@ class Regenerator:
         Returns:
             A dict from position to `(response, token ids)`.
         """
-        task = self.batches.task
+        task = self.prepared.task
         indices = np.asarray(indices)
         progress = keras.utils.Progbar(
             len(indices), verbose=verbose, unit_name="response"
@@ -91,9 +105,9 @@ class Regenerator:
         return written
 
     def _in_batches(self, indices):
-        """Yields positions of examples, and what was generated for them."""
-        task = self.batches.task
-        prompt_ids = [self.batches.prompt_ids[i] for i in indices]
+        """Yields positions of examples, and the ids generated for them."""
+        task = self.prepared.task
+        prompt_ids = [self.prepared.prompt_ids[i] for i in indices]
         groups = prompt_groups(
             prompt_ids, self.batch_size, task.family.mixed_prompt_lengths
         )
@@ -110,29 +124,21 @@ class Regenerator:
     def _generate(self, indices, batch_size):
         """Ids of each response; `None` if there was no memory for so many."""
         try:
-            # By itself for each size: tokens are what is compared.
-            with self._threads(f"regenerate {batch_size}") as work:
-                generated = generate_group(
-                    self.batches.task,
-                    self.batches.shown(indices),
-                    [self.batches.prompt_ids[i] for i in indices],
-                    self.batches.text_length,
-                    batch_size,
-                )
-                # One that does not end within the length was the longest.
-                work.size = max(
-                    self.batches.text_length if ids is None else len(ids) + 1
-                    for ids in generated
-                )
+            return generate_group(
+                self.prepared.task,
+                self.prepared.images.shown(indices),
+                [self.prepared.prompt_ids[i] for i in indices],
+                self.prepared.text_length,
+                batch_size,
+            )
         except Exception as error:
             if batch_size == 1 or not is_out_of_memory(error):
                 raise
             return None
-        return generated
 
     def _take_smaller_batches(self, batch_size):
         smaller = max(1, batch_size // 2)
-        smaller -= smaller == self.batches.task.max_placeholders  # see `sized`
+        smaller -= smaller == self.prepared.task.max_placeholders  # see `sized`
         self.batch_size = max(1, smaller)
         warnings.warn(
             f"There is no memory to generate {batch_size} responses at once: "
@@ -158,26 +164,29 @@ def is_out_of_memory(error):
     )
 
 
-def sampled_responses(
-    batches, count, seed, batch_size, verbose=0, threads=None
-):
-    """What the task says to each example, several times, sampled.
+def sampled_responses(prepared, count, seed, batch_size=None, verbose=0):
+    """Samples several responses of the task to each example.
 
     Args:
-        batches: a `TargetBatches`.
+        prepared: a `PreparedExamples`.
         count: int. Samples for each example.
         seed: int.
-        batch_size: int.
+        batch_size: optional int, see `ResponseWriter`.
         verbose: 0 or 1. Whether to show progress bars.
-        threads: optional `Threads`.
 
     Returns:
         A list of N lists of `count` strings; an empty one where none ended.
     """
-    write = Regenerator(batches, "random", batch_size, seed, threads)
-    indices = np.arange(len(batches.examples))
+    write = ResponseWriter(prepared, "random", batch_size, seed)
+    indices = np.arange(len(prepared))
     rounds = [write(indices, verbose=verbose) for _ in range(count)]
     return [
         [written.get(index, ("",))[0] for written in rounds]
         for index in range(len(indices))
     ]
+
+
+def _large_batch_size(prepared):
+    size = 4 * prepared.batch_size
+    # See `packing.positions`.
+    return size + (size == prepared.task.max_placeholders)

@@ -1,0 +1,214 @@
+"""Checks untrusted examples against the task that is to be trained on them."""
+
+import warnings
+
+import keras
+import numpy as np
+
+from keras_byorn.vlm.task import images_of
+
+NUM_NAMED = 5  # ids that an error names
+MAX_SHOWN = 80  # characters of a text that an error shows
+
+
+def read_and_check(examples, task, verbose=0):
+    """Reads each example once and checks that the task can be trained on it.
+
+    Images are looked at one by one and not kept.
+
+    Args:
+        examples: an `Examples`.
+        task: a `VisionLanguageTask`.
+        verbose: 0 or 1. Whether to show a progress bar.
+
+    Returns:
+        A pair of tuples of N strings: prompts and responses.
+
+    Raises:
+        ValueError: if an example is not fit for training.
+    """
+    prompts, responses, num_images = [], [], []
+    shape, all_dim = None, True
+    progress = keras.utils.Progbar(
+        len(examples), verbose=verbose, unit_name="example"
+    )
+    for example in examples:
+        example_id = example["example_id"]
+        check_text("prompts", example["prompts"], example_id)
+        check_text("responses", example["responses"], example_id)
+        images = images_of(example["images"])
+        check_num_images(len(images), example["prompts"], task, example_id)
+        for image in images:
+            shape = shape or image.shape
+            check_image(image, shape, task.pixel_range, example_id)
+            all_dim &= image.dtype.kind == "f" and bool(image.max() <= 1.0)
+        num_images.append(len(images))
+        prompts.append(example["prompts"])
+        responses.append(example["responses"])
+        progress.add(1)
+    _warn_of_no_image(num_images, task)
+    if any(num_images) and all_dim:
+        _warn_of_dim_images(task.pixel_range)
+    return tuple(prompts), tuple(responses), tuple(num_images)
+
+
+def check_tokens(example_ids, num_images, prompt_ids, response_ids, task):
+    """Checks what the texts became once they were tokenized.
+
+    Args:
+        example_ids: sequence of N strings.
+        num_images: sequence of N ints.
+        prompt_ids, response_ids: lists of N int arrays.
+        task: a `VisionLanguageTask`.
+
+    Raises:
+        ValueError: if a text holds an image placeholder of its own, is longer
+            than the task reads, or has no token.
+    """
+    _check_placeholders(example_ids, num_images, prompt_ids, response_ids, task)
+    _check_lengths(example_ids, prompt_ids, response_ids, task)
+    empty = [i for i, ids in zip(example_ids, response_ids) if not len(ids)]
+    if empty:
+        raise ValueError(
+            "`responses` must have at least one token. Drop the examples. "
+            f"Received: none in examples {empty[:NUM_NAMED]}"
+        )
+
+
+def check_text(field, text, example_id):
+    """Refuses what is no text, or an empty one."""
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError(
+            f"`{field}` must be non-empty strings. Drop or mend the example. "
+            f"Received: {shortened(text)} in example {shortened(example_id)}"
+        )
+
+
+def check_num_images(count, prompt, task, example_id):
+    """Refuses more or fewer images than the task reads of one example."""
+    fewest, most = task.num_images
+    if not fewest <= count <= most:
+        wanted = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+        raise ValueError(
+            f"`images` must hold {wanted} of them in each example, for that "
+            f"is what this {type(task.task).__name__} reads: one array, a "
+            "list of arrays, or `None` for none. Fields are renamed with "
+            "`Examples(..., rename={'image': 'images'})`. Received: "
+            f"{count} images in example {shortened(example_id)}"
+        )
+    token = task.image_token
+    if token is not None and prompt.count(token) != count:
+        raise ValueError(
+            f"`prompts` must hold {token!r} once for each image, where the "
+            "image stands: the model would not see the image, or would see "
+            f"the token alone. Received: {prompt.count(token)} of them for "
+            f"{count} images in example {shortened(example_id)}: "
+            f"{shortened(prompt)}"
+        )
+
+
+def check_image(image, shape, pixel_range, example_id):
+    """Refuses an image of wrong rank, type, size or range.
+
+    Args:
+        image: array.
+        shape: tuple of ints, that of the first image.
+        pixel_range: pair of floats, see `VisionLanguageTask.pixel_range`.
+        example_id: string.
+    """
+    where = f"in example {shortened(example_id)}"
+    if image.ndim != 3 or image.shape[-1] != 3:
+        raise ValueError(
+            "`images` must have the shape (height, width, 3). Turn grey "
+            "images to RGB with `np.repeat(image[..., None], 3, -1)`, and "
+            f"give no batch axis. Received: shape {image.shape} {where}"
+        )
+    if image.dtype.kind not in "uif":
+        raise ValueError(
+            "`images` must be uint8 or float arrays. "
+            f"Received: dtype {image.dtype} {where}"
+        )
+    if image.shape != shape:
+        raise ValueError(
+            "`images` must be of one size, to be stacked in batches. Resize "
+            f"them first. Received: shape {image.shape} {where}, but {shape} "
+            "in the first one"
+        )
+    if image.dtype.kind == "f" and not np.isfinite(image).all():
+        raise ValueError(
+            "`images` must be finite. Drop or mend the example. "
+            f"Received: NaN or infinity {where}"
+        )
+    low, high = pixel_range
+    if image.min() < low - 1e-3 or image.max() > high + 1e-3:
+        raise ValueError(
+            "`images` must have pixels in the range that the task's image "
+            f"converter takes, [{low:g}, {high:g}]. Rescale them. Received: "
+            f"pixels in [{image.min():g}, {image.max():g}] {where}"
+        )
+
+
+def shortened(value):
+    """Returns the representation of a value, cut to what a line holds."""
+    text = repr(value[: MAX_SHOWN + 1] if isinstance(value, str) else value)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+
+
+def _warn_of_no_image(num_images, task):
+    if task.num_images[1] and not any(num_images):
+        warnings.warn(
+            "None of the examples has `images`, though this "
+            f"{type(task.task).__name__} reads images. If they have, under "
+            "another name, pass `Examples(..., rename={'image': 'images'})`.",
+            stacklevel=4,
+        )
+
+
+def _warn_of_dim_images(pixel_range):
+    low, high = pixel_range
+    if high > 1.5:
+        warnings.warn(
+            "All `images` are floats of at most 1, while the task's image "
+            f"converter takes pixels in [{low:g}, {high:g}]: they would be "
+            "seen as black. Multiply them by 255.",
+            stacklevel=4,
+        )
+
+
+def _check_placeholders(
+    example_ids, num_images, prompt_ids, response_ids, task
+):
+    """Refuses untrusted text that places an image where there is none."""
+    for example_id, count, prompt, response in zip(
+        example_ids, num_images, prompt_ids, response_ids
+    ):
+        found = task.num_placeholders(prompt), task.num_placeholders(response)
+        wanted = count * task.num_placeholders_per_image, 0
+        if found != wanted:
+            raise ValueError(
+                "`prompts` and `responses` must not hold the placeholder that "
+                "the preprocessor writes for an image. Drop or mend the "
+                f"example. Received: {found[0]} placeholders in the prompt, "
+                f"where {wanted[0]} belong, and {found[1]} in the response of "
+                f"example {shortened(example_id)}"
+            )
+
+
+def _check_lengths(example_ids, prompt_ids, response_ids, task):
+    lengths = map(task.packed_length, prompt_ids, response_ids)
+    too_long = [
+        (example_id, length)
+        for example_id, length in zip(example_ids, lengths)
+        if length > task.sequence_length
+    ]
+    if too_long:
+        named = ", ".join(
+            f"{shortened(i)} ({n})" for i, n in too_long[:NUM_NAMED]
+        )
+        raise ValueError(
+            "`prompts` and `responses` must fit the preprocessor's "
+            f"`sequence_length`, {task.sequence_length} tokens with start and "
+            "end: the packer would cut them without a word. Shorten them, or "
+            "raise `vlm.preprocessor.sequence_length`. Received: "
+            f"{len(too_long)} examples that are longer: {named}"
+        )

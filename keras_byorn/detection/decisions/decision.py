@@ -1,0 +1,61 @@
+"""The contract of every decision."""
+
+import typing
+
+import numpy as np
+
+
+class Flags(typing.NamedTuple):
+    """Suspects among examples, and the reasons for them.
+
+    Args:
+        suspect_probability: float32 array, `(N,)`, in [0, 1].
+        groups: object array of N strings. The examples that each example was
+            compared with.
+        cuts: float32 array, `(N,)`, in the unit of the plausibility. The cut
+            that applied to each example; NaN where there was none.
+        reasons: list of N strings. Why an example is suspect; empty where it
+            is not.
+        reason: string. Why so many are suspect, and not more or fewer.
+    """
+
+    suspect_probability: np.ndarray
+    groups: np.ndarray
+    cuts: np.ndarray
+    reasons: list[str]
+    reason: str
+
+
+class Decision:
+    """Base class: decides from scores which examples are suspect.
+
+    A subclass computes `decide(plausibility, scores, seed)`, has a
+    `get_config`, and is registered with Keras for saving.
+    """
+
+    def decide(self, plausibility, scores, seed=0):
+        """Decides which examples are suspect.
+
+        Args:
+            plausibility: float32 array, `(N,)`, low is implausible.
+            scores: a `DatasetScores`, for texts, ids and token scores.
+            seed: int.
+
+        Returns:
+            `Flags`.
+
+        Raises:
+            ValueError: if the scores do not allow a decision.
+        """
+        raise NotImplementedError
+
+    def get_config(self):
+        return {}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+    def __repr__(self):
+        arguments = (f"{k}={v!r}" for k, v in self.get_config().items())
+        return f"{type(self).__name__}({', '.join(arguments)})"

@@ -1,0 +1,41 @@
+"""Detection without training, in one call."""
+
+from keras_byorn.data.prepared import PreparedExamples
+from keras_byorn.detection.detector import Detector
+from keras_byorn.detection.reference import FrozenReference
+
+
+def detect(examples, vlm, detector=None, batch_size=None):
+    """Finds the examples whose responses are implausible to a model.
+
+    Nothing is trained, and `vlm` stays as it is: it is its own reference, with
+    its adapters off where it has any.
+
+    Args:
+        examples: an `Examples`, what `Examples(...)` takes, or a
+            `PreparedExamples`.
+        vlm: the pretrained KerasHub task.
+        detector: optional `Detector`. Defaults to `Detector()`.
+        batch_size: optional int. Examples in a batch. Defaults to that of
+            prepared examples, or 16.
+
+    Returns:
+        A `Detection`.
+
+    Raises:
+        ValueError: if an example or the task is not fit for it, see
+            `PreparedExamples`, or if the decision is not possible.
+
+    Example:
+
+    >>> detection = keras_byorn.detect(examples, vlm)
+    >>> detection
+    <Detection: 400 of 4,000 (10.0 %) suspect: two groups, ...>
+    >>> detection.audit().to_html("report.html")
+    """
+    detector = detector or Detector()
+    prepared = PreparedExamples.of(
+        examples, vlm, batch_size, verbose=detector.verbose
+    )
+    reference = FrozenReference(vlm, adapters_off=True)
+    return detector.detect(prepared, reference)

@@ -1,0 +1,302 @@
+"""The result of a detection: verdicts, reasons and scores."""
+
+import copy
+
+import numpy as np
+
+from keras_byorn.audit import Audit
+from keras_byorn.audit.row import AuditRow
+from keras_byorn.data.examples import Examples
+from keras_byorn.detection import detection_files
+from keras_byorn.detection.reports import summary_line
+
+KEPT, ON_PROBATION = "kept", "on_probation"
+SUSPECT, TRUSTED = "suspect", "trusted"
+VERDICTS = (KEPT, ON_PROBATION, SUSPECT, TRUSTED)
+
+
+class Detection:
+    """Verdicts on the examples of a data set, and the reasons for them.
+
+    Made by `keras_byorn.detect`, `Detector.detect` or `Detector.decide`.
+
+    Attributes:
+        example_ids: list of N strings.
+        prompts, responses: lists of N strings.
+        plausibility: float32 array, `(N,)`, in the unit of the scorer. Low is
+            implausible.
+        suspect_probability: float32 array, `(N,)`, in [0, 1].
+        verdicts: array of N strings: `"kept"`, `"on_probation"` (held out
+            until a student vouches for it), `"suspect"` or `"trusted"`.
+        reasons: list of N strings. Why an example is suspect; empty where it
+            is not.
+        groups: list of N strings. The examples that each was compared with.
+        cuts: float32 array, `(N,)`. The cut that applied to each example, in
+            the unit of the plausibility; NaN where there was none.
+        scores: dict from the name of a scorer to a float32 array, `(N,)`.
+        token_scores: `TokenScores` of arrays, `(N, T)`, nats.
+        scorer: the fitted scorer.
+        allows_review: bool. Whether a student may judge again.
+        reason: string. Why so many are suspect, and not more or fewer.
+        settings: dict of texts and numbers: scorer, decision, seed and others.
+
+    Example:
+
+    >>> detection = keras_byorn.detect(examples, vlm)
+    >>> detection.audit().to_html("report.html")
+    >>> detection.save("detection")
+    >>> detection = keras_byorn.Detection.load("detection", examples)
+    >>> model.fit(batches, callbacks=[keras_byorn.BYORnCallback(detection)])
+    """
+
+    def __init__(
+        self,
+        example_ids,
+        prompts,
+        responses,
+        plausibility,
+        suspect_probability,
+        verdicts,
+        reasons,
+        groups,
+        cuts,
+        scores,
+        token_scores,
+        scorer,
+        allows_review=True,
+        reason="",
+        settings=None,
+    ):
+        self.example_ids = list(example_ids)
+        self.prompts = list(prompts)
+        self.responses = list(responses)
+        self.plausibility = np.asarray(plausibility, "float32")
+        self.suspect_probability = np.asarray(suspect_probability, "float32")
+        self.verdicts = np.asarray(verdicts, object)
+        self.reasons = list(reasons)
+        self.groups = [str(group) for group in groups]
+        self.cuts = np.asarray(cuts, "float32")
+        self.scores = dict(scores)
+        self.token_scores = token_scores
+        self.scorer = scorer
+        self.allows_review = allows_review
+        self.reason = reason
+        self.settings = dict(settings or {})
+        self._examples = None
+        self._pieces = None
+        self._check()
+
+    @property
+    def suspects(self):
+        """bool array, `(N,)`. More likely suspect than not."""
+        return self.suspect_probability >= 0.5
+
+    def with_examples(self, prepared):
+        """Returns this detection with its images and tokens at hand.
+
+        Args:
+            prepared: a `PreparedExamples` that was scored.
+        """
+        other = copy.copy(self)
+        other._examples = prepared.examples
+        other._pieces = prepared.response_pieces
+        return other
+
+    def rows(self):
+        """Returns an iterator over an `AuditRow` for each example."""
+        suspects = self.suspects
+        return (
+            AuditRow(
+                example_id=self.example_ids[index],
+                prompt=self.prompts[index],
+                original_response=self.responses[index],
+                current_response=None
+                if suspects[index]
+                else self.responses[index],
+                origin="excluded" if suspects[index] else "original",
+                plausibility=float(self.plausibility[index]),
+                suspect_probability=float(self.suspect_probability[index]),
+                verdict=str(self.verdicts[index]),
+            )
+            for index in range(len(self))
+        )
+
+    def audit(self, examples=None):
+        """Accounts for the detection, without any training.
+
+        Args:
+            examples: optional `Examples`, to show images. Defaults to those
+                that were scored or given to `load`.
+
+        Returns:
+            An `Audit`.
+
+        Raises:
+            ValueError: if no examples are known, or if they are others.
+        """
+        return Audit(
+            self,
+            self._known_examples(examples),
+            notes={**self.settings, "reason": self.reason},
+            **self.evidence(),
+        )
+
+    def evidence(self):
+        """Returns the scores behind each verdict, as `Audit` takes them."""
+        return {
+            "token_scores": self._scores_of_tokens(),
+            "scores": self.scores,
+            "groups": self.groups,
+            "cuts": self.cuts,
+            "reasons": self.reasons,
+        }
+
+    def tokens(self, index):
+        """Returns the pieces of a response, or `None` if they are not known.
+
+        Args:
+            index: int. Position of the example.
+        """
+        return self._pieces and self._pieces(index)
+
+    def scores_of(self, index):
+        """Returns the token scores of one response.
+
+        Args:
+            index: int. Position of the example.
+
+        Returns:
+            A pair of float32 arrays, `(R,)`, nats: log-likelihoods of its
+            tokens, the end token included, and of the likeliest tokens there;
+            the second is `None` where it is not known.
+        """
+        mask = self.token_scores.response_mask[index]
+        columns = self.token_scores[:2]
+        return tuple(c if c is None else c[index][mask] for c in columns)
+
+    def save(self, folder):
+        """Writes the detection to a folder, as Parquet and JSON.
+
+        Each file is written whole or not at all, and has a checksum.
+
+        Args:
+            folder: string or path. An older detection there is replaced.
+
+        Returns:
+            The folder, a string.
+        """
+        return detection_files.save(self, folder)
+
+    @classmethod
+    def load(cls, folder, examples=None):
+        """Reads a detection that `save` wrote.
+
+        Args:
+            folder: string or path.
+            examples: optional `Examples`, or what `Examples(...)` takes, to
+                show images in an audit.
+
+        Returns:
+            A `Detection`.
+
+        Raises:
+            FileNotFoundError: if there is none.
+            ValueError: if it is damaged, or not of these examples.
+        """
+        columns, pieces = detection_files.load(folder)
+        detection = cls(**columns)
+        detection._pieces = pieces
+        if examples is not None:
+            detection._examples = detection._known_examples(examples)
+        return detection
+
+    def check_examples(self, prepared):
+        """Refuses examples that this detection did not judge.
+
+        Args:
+            prepared: a `PreparedExamples`.
+
+        Raises:
+            ValueError: if ids, prompts or responses are others.
+        """
+        if list(prepared.example_ids) != self.example_ids:
+            raise ValueError(
+                "`detection` must be of the examples in training, in their "
+                "order. Detect again, or train on the examples that were "
+                f"judged. Received: a detection of {len(self):,} examples for "
+                f"{len(prepared):,} examples"
+            )
+        pairs = zip(
+            self.example_ids,
+            zip(self.prompts, self.responses),
+            zip(prepared.prompts, prepared.responses),
+        )
+        changed = [i for i, judged, given in pairs if judged != given]
+        if changed:
+            raise ValueError(
+                "`detection` must be of the examples as they are: their texts "
+                "changed since they were judged. Detect again. Received: "
+                f"{len(changed)} changed examples, such as {changed[:5]}"
+            )
+
+    def __len__(self):
+        return len(self.example_ids)
+
+    def __repr__(self):
+        return f"<Detection: {summary_line(self)}>"
+
+    def _repr_html_(self):
+        return self.audit()._repr_html_() if self._examples else None
+
+    def _known_examples(self, examples):
+        if examples is None:
+            examples = self._examples
+        if examples is None:
+            raise ValueError(
+                "`examples` must be given to show them: pass those that were "
+                "judged, `detection.audit(examples)`. Received: None, for a "
+                "detection from token scores or from a file"
+            )
+        return (
+            examples if isinstance(examples, Examples) else Examples(examples)
+        )
+
+    def _scores_of_tokens(self):
+        if self._pieces is None:
+            return None
+        return {
+            example_id: (self._pieces(index), self.scores_of(index)[0])
+            for index, example_id in enumerate(self.example_ids)
+        }
+
+    def _check(self):
+        counts = {
+            name: len(getattr(self, name))
+            for name in (
+                "prompts",
+                "responses",
+                "plausibility",
+                "suspect_probability",
+                "verdicts",
+                "reasons",
+                "groups",
+                "cuts",
+            )
+        }
+        if set(counts.values()) != {len(self)}:
+            raise ValueError(
+                "A detection must have one value for each example. Received: "
+                f"{counts} for {len(self)} examples"
+            )
+        probability = self.suspect_probability
+        if not np.all((probability >= 0) & (probability <= 1)):
+            raise ValueError(
+                "`suspect_probability` must be in [0, 1]. Received: values in "
+                f"[{probability.min()}, {probability.max()}]"
+            )
+        unknown = set(self.verdicts) - set(VERDICTS)
+        if unknown:
+            raise ValueError(
+                f"`verdicts` must be among {', '.join(VERDICTS)}. Received: "
+                f"{sorted(map(str, unknown))}"
+            )

@@ -1,0 +1,159 @@
+"""A detection in a folder: one Parquet file and one JSON file."""
+
+import json
+import pathlib
+
+import keras
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from keras_byorn.data.digests import digest
+from keras_byorn.data.files import replacing
+from keras_byorn.detection.token_scores import TokenScores
+
+FORMAT = 1
+TABLE, MANIFEST = "detection.parquet", "detection.json"
+TEXTS = ("example_ids", "prompts", "responses", "verdicts", "reasons", "groups")
+NUMBERS = ("plausibility", "suspect_probability", "cuts")
+SCORE = "score: "  # before the name of a scorer, in the name of its column
+
+
+def save(detection, folder):
+    """Writes a detection, see `Detection.save`."""
+    folder = pathlib.Path(folder)
+    content = pa.BufferOutputStream()
+    pq.write_table(_table_of(detection), content)
+    content = content.getvalue().to_pybytes()
+    manifest = {
+        "format": FORMAT,
+        "num_examples": len(detection),
+        "reason": detection.reason,
+        "settings": detection.settings,
+        "allows_review": detection.allows_review,
+        "scorer": keras.saving.serialize_keras_object(detection.scorer),
+    }
+    manifest["checksum"] = _checksum(manifest, content)
+    with replacing(folder / TABLE) as temporary:
+        temporary.write_bytes(content)
+    with replacing(folder / MANIFEST) as temporary:
+        temporary.write_text(json.dumps(manifest, indent=1), "utf-8")
+    return str(folder)
+
+
+def load(folder):
+    """Reads a detection, see `Detection.load`.
+
+    Args:
+        folder: string or path.
+
+    Returns:
+        A pair: the arguments of `Detection`, a dict, and a function from a
+        position to the pieces of a response, or `None`.
+    """
+    folder = pathlib.Path(folder)
+    content = (folder / TABLE).read_bytes()
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        checksum = manifest.pop("checksum")
+        is_whole = checksum == _checksum(manifest, content)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(folder, repr(error)) from error
+    if not is_whole:
+        raise _damaged(folder, "bytes that do not give the checksum")
+    if manifest["format"] != FORMAT:
+        raise ValueError(
+            f"A detection must be of format {FORMAT}. Detect again. Received: "
+            f"format {manifest['format']} in {folder}"
+        )
+    table = pq.read_table(pa.BufferReader(content))
+    tokens = table["tokens"].to_pylist()
+    has_tokens = any(pieces is not None for pieces in tokens)
+    return _arguments(
+        table, manifest
+    ), tokens.__getitem__ if has_tokens else None
+
+
+def _table_of(detection):
+    count = len(detection)
+    columns = {name: pa.array(getattr(detection, name)) for name in NUMBERS}
+    for name in TEXTS:
+        values = [str(value) for value in getattr(detection, name)]
+        columns[name] = pa.array(values, pa.string())
+    for name, values in detection.scores.items():
+        columns[SCORE + name] = pa.array(np.asarray(values, "float32"))
+    scores = [detection.scores_of(index) for index in range(count)]
+    floats = pa.list_(pa.float32())
+    columns["log_likelihoods"] = pa.array([s for s, _ in scores], floats)
+    columns["max_log_likelihoods"] = pa.array([m for _, m in scores], floats)
+    pieces = [detection.tokens(index) for index in range(count)]
+    columns["tokens"] = pa.array(pieces, pa.list_(pa.string()))
+    return pa.table(columns)
+
+
+def _arguments(table, manifest):
+    arguments = {name: table[name].to_pylist() for name in TEXTS}
+    arguments |= {name: table[name].to_numpy() for name in NUMBERS}
+    arguments["scores"] = {
+        name.removeprefix(SCORE): table[name].to_numpy()
+        for name in table.column_names
+        if name.startswith(SCORE)
+    }
+    arguments["token_scores"] = _token_scores(table)
+    arguments["scorer"] = _registered(manifest["scorer"])
+    for name in ("reason", "settings", "allows_review"):
+        arguments[name] = manifest[name]
+    return arguments
+
+
+def _token_scores(table):
+    """Rows of different lengths in arrays `(N, T)`, from the left."""
+    rows = table["log_likelihoods"].to_pylist()
+    maxima = table["max_log_likelihoods"].to_pylist()
+    length = max(map(len, rows), default=0)
+    columns = np.zeros((2, len(rows), length), "float32")
+    mask = np.zeros((len(rows), length), bool)
+    for index, (own, most) in enumerate(zip(rows, maxima)):
+        mask[index, : len(own)] = True
+        columns[0, index, : len(own)] = own
+        columns[1, index, : len(own)] = own if most is None else most
+    has_maxima = all(most is not None for most in maxima)
+    return TokenScores(columns[0], columns[1] if has_maxima else None, mask)
+
+
+def _registered(config):
+    """Makes an object of a configuration, of registered classes alone.
+
+    Keras would import any module that a configuration names.
+    """
+    for name in _class_names(config):
+        if keras.saving.get_registered_object(name) is None:
+            raise ValueError(
+                "The scorer of a detection must be a class that is registered "
+                "with Keras. Import the module that registers it first. "
+                f"Received: {name!r}"
+            )
+    return keras.saving.deserialize_keras_object(config)
+
+
+def _class_names(config):
+    if isinstance(config, dict):
+        if "class_name" in config:
+            yield config.get("registered_name") or config["class_name"]
+        for value in config.values():
+            yield from _class_names(value)
+    elif isinstance(config, list):
+        for value in config:
+            yield from _class_names(value)
+
+
+def _checksum(manifest, content):
+    text = json.dumps(manifest, sort_keys=True)
+    return digest([text, np.frombuffer(content, "uint8")])
+
+
+def _damaged(folder, found):
+    return ValueError(
+        "A detection must be as it was saved. This one is damaged, or was not "
+        f"written to its end: detect again. Received: {found} in {folder}"
+    )

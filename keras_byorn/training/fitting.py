@@ -1,0 +1,150 @@
+"""`fit` for batches whose targets change between epochs."""
+
+import inspect
+
+import keras
+
+from keras_byorn.data.scoring_batches import ScoringBatches
+from keras_byorn.training import fit_checks
+from keras_byorn.training.callback import BYORnCallback
+from keras_byorn.training.ema import own_memory
+from keras_byorn.training.epoch_edges import EpochEdges
+from keras_byorn.training.loss_history import LossHistory
+from keras_byorn.training.target_batches import TargetBatches
+
+if keras.config.backend() == "jax":
+    from keras_byorn.training.train_step_jax import TrainStep, training_data
+elif keras.config.backend() == "tensorflow":
+    from keras_byorn.training.train_step_tensorflow import (
+        TrainStep,
+        training_data,
+    )
+else:
+    from keras_byorn.training.train_step_torch import TrainStep, training_data
+
+
+class Fitting(TrainStep):
+    """Mixed into `BYORnModel`: checks, detection and training in one `fit`."""
+
+    def make_train_function(self, force=False):
+        """Compiles the training step. See `keras.Model`."""
+        if self.train_function is not None and not force:
+            return
+        super().make_train_function(force)
+        if self.loss_history is not None:
+            self.train_function = self.recording(
+                self.train_function, self.loss_history
+            )
+
+    def fit(self, *args, **kwargs):
+        """Trains. See `keras.Model.fit`.
+
+        `TargetBatches` bring their own order, so `shuffle` is off for them.
+        Where nothing of the vision tower is trained, it runs once for each of
+        their images, see `image_cache` there. As `validation_data` they are
+        judged by their original responses.
+
+        Raises:
+            ValueError: before any example is scored, if the model is not
+                compiled, if an argument or a callback does not go with
+                `TargetBatches`, or if the task was changed since this model
+                was made so that its reference is lost.
+        """
+        signature = inspect.signature(keras.Model.fit)
+        call = signature.bind(self, *args, **kwargs).arguments
+        del call["self"]
+        batches = call.get("x")
+        self._batches = batches if isinstance(batches, TargetBatches) else None
+        fit_checks.check_compiled(self)
+        fit_checks.check_source(batches)
+        fit_checks.check_unchanged(self)
+        defence = fit_checks.check_callbacks(
+            _listed(call.get("callbacks")),
+            self._batches is not None,
+            self.reference.adapters_off,
+            BYORnCallback,
+        )
+        if isinstance(call.get("validation_data"), TargetBatches):
+            # Of one shape: Keras keeps the iterator of the first epoch.
+            validation = call["validation_data"].prepared.scoring_batches()
+            call["validation_data"] = validation
+        if self._batches is None:
+            history = super().fit(**call)
+        else:
+            fit_checks.check_batches(self, batches, call)
+            history = self._fit_batches(batches, defence, call)
+        own_memory(self.trainable_variables)
+        return history
+
+    def _fit_batches(self, batches, defence, call):
+        self._expect("train", batches)
+        self._open_history(batches)
+        verbose = int(call.get("verbose", "auto") != 0)
+        with batches.prepared.images_encoded(self._shared_vision(), verbose):
+            if defence is not None:
+                # Not in `on_train_begin`: an error is safe before Keras has
+                # opened its iterators (a TensorFlow process would hang at its
+                # exit), and the number of batches is known by then.
+                defence.set_model(self)
+                defence.begin_fit()
+            if batches.store.is_scored:
+                self._release_copy()
+            with batches.starting():
+                call["x"] = training_data(batches)
+                call["shuffle"] = False
+                edges = EpochEdges(batches, defence)
+                call["callbacks"] = _with(edges, call.get("callbacks"))
+                return super().fit(**call)
+
+    def evaluate(self, x=None, *args, **kwargs):
+        """Computes the loss on data. See `keras.Model.evaluate`."""
+        if isinstance(x, (TargetBatches, ScoringBatches)):
+            self._expect("test", x)
+        return super().evaluate(x, *args, **kwargs)
+
+    def _shared_vision(self):
+        """The frozen vision tower of student and reference, or `None`."""
+        vision = self._task.frozen_vision()
+        if vision and self.reference.has_vision_of(self._task, vision):
+            return vision
+        return None
+
+    def _open_history(self, batches):
+        """Makes a loss history of the examples, kept while they are these."""
+        size = (
+            len(batches.examples),
+            batches.batch_size,
+            self.steps_per_execution,
+        )
+        last = self.loss_history
+        known = last and (last.num_examples, last.batch_size, last.num_steps)
+        if known != size:
+            self.loss_history = LossHistory(*size)
+            self.train_function = None  # was compiled without it
+        elif self._history_of is not batches:
+            last.reset()
+        self._history_of = batches
+
+    def _expect(self, step, batches):
+        """Compiles a step anew for larger batches, which need more blocks."""
+        largest = tuple(
+            map(max, self._largest_batch[step], batches.largest_batch)
+        )
+        if largest != self._largest_batch[step]:
+            self._largest_batch[step] = largest
+            setattr(self, f"{step}_function", None)
+
+
+def _listed(callbacks):
+    """Lists the user's callbacks, in any of the forms that `fit` takes."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        return callbacks.callbacks
+    return keras.tree.flatten(callbacks or [])
+
+
+def _with(callback, callbacks):
+    """Puts one of our callbacks behind those of the user."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks.append(callback)
+        return callbacks
+    return [*_listed(callbacks), callback]
