@@ -73,22 +73,23 @@ def rows_of_backend(backend, families):
 
 def run_families(families):
     """Prints a row for each family and capability, as the worker."""
-    sys.path.insert(0, str(ROOT / "tests"))
+    sys.path.insert(0, str(ROOT / "tests" / "vlm"))
+    import family_contract
     import keras
-    import tiny_families
 
-    import vlm_contract
+    from keras_byorn.vlm.tiny_models import REFUSED, TINY
+    from keras_byorn.vlm.tiny_models.presets import save_tiny_preset
 
-    names = [*tiny_families.TINY, *tiny_families.REFUSED]
-    for name in families.split(",") if families else names:
+    makers = {**TINY, **REFUSED}
+    for name in families.split(",") if families else makers:
         with tempfile.TemporaryDirectory() as folder:
             contract, reason = None, None
             try:
-                task_class, preset = tiny_families.preset(name, folder)
-                contract = vlm_contract.Contract(name, task_class, preset)
+                task_class, preset = save_tiny_preset(makers[name], folder)
+                contract = family_contract.Contract(name, task_class, preset)
             except Exception as error:
                 reason = named(error)
-            for capability in vlm_contract.CAPABILITIES:
+            for capability in family_contract.CAPABILITIES:
                 if contract is not None:
                     reason = attempt(getattr(contract, capability))
                 row = {
