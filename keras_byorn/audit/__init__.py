@@ -1,4 +1,4 @@
-"""What was implausible, why, and what replaced it."""
+"""Account of a detection or of a defended fine-tune."""
 
 from keras_byorn.audit.audit import Audit
 

@@ -1,16 +1,31 @@
-"""The account of one defended fine-tune."""
+"""The account of a detection or of a defended fine-tune."""
 
 import pathlib
 
 from markupsafe import Markup
 
-from keras_byorn.audit import clean, html, plots
+from keras_byorn.audit import clean, html, html_numbers, plots
 from keras_byorn.audit import table as tables
 from keras_byorn.data.files import replacing
 
+# Words for counts of the summary.
+_TARGET_COUNTS = {
+    "masked": "num_masked",
+    "mixed": "num_mixed",
+    "regenerated": "num_regenerated",
+    "excluded": "num_excluded",
+}
+_VERDICT_COUNTS = {
+    "on probation": "num_on_probation",
+    "trusted": "num_trusted",
+    "restored": "num_restored",
+    "flagged late": "num_flagged_late",
+    "alarms": "num_alarms",
+}
+
 
 class Audit:
-    """Tells which responses were implausible, why, and what replaced them.
+    """Accounts for implausible responses, the reasons and the replacements.
 
     An audit is a snapshot: a later change of the store does not change it.
     Images are read only for the rows that a page shows.
@@ -19,25 +34,31 @@ class Audit:
     be a suspect, and a harmful one can be plausible.
 
     Args:
-        store: `TargetStore`. What each example is trained on, and why.
-        examples: `Examples`. Where the images are read from, by example id.
+        store: `TargetStore` or `Detection`, or any object whose method
+            `rows()` returns an iterable of N `AuditRow`. If no row was ever
+            revised, no model was trained, and the audit tells nothing of
+            targets.
+        examples: `Examples`, to read images from, by example id.
         token_scores: dict from example id to `(tokens, log_likelihoods)`: the
             pieces of the original response, the end token among them, and
             their log-likelihoods under the reference, in nats. Ids may be
             missing. Defaults to `None`, no token scores.
         notes: dict from string to string or number. Facts of the run that the
             page shows at its top, such as the scorer, the threshold and the
-            seed. The note `"reason"` is given where nothing is suspect.
+            seed. The note `"reason"` is given if nothing is suspect.
             Defaults to `None`, no notes.
         scores: dict from the name of a scorer to a float array, `(N,)`, in
-            the order of the store: what each scorer of an ensemble said, in
-            its unit, low is implausible. Defaults to `None`, one scorer,
+            the order of the store: the score by each scorer of an ensemble,
+            in its unit, low is implausible. Defaults to `None`, one scorer,
             whose value is the plausibility.
-        groups: list of N strings. What each example was compared with, such
-            as `"prompt 'caption the image'"`. Defaults to `None`: with all.
+        groups: list of N strings. The examples that each was compared with,
+            such as `"prompt 'caption the image'"`. Defaults to `None`: with
+            all.
         cuts: float array, `(N,)`. The cut that applied to each example, in
-            the unit of the plausibility; NaN where there was none. Defaults
-            to `None`, not known.
+            the unit of the plausibility; NaN for none. Defaults to `None`,
+            not known.
+        reasons: list of N strings. The reason for each verdict, empty for
+            none. Defaults to `None`, no reasons.
 
     Attributes:
         table: `pyarrow.Table`, one row an example in the order of the store:
@@ -45,26 +66,28 @@ class Audit:
               `origin`, `replacement`, `written_by`, `verdict`,
               `suspect_probability`, `is_suspect` (at least one half) and
               `revision`, as in the store;
-            - `plausibility` (low is implausible, NaN where
-              not scored), `student_plausibility` (the same by the student,
-              NaN without a second look), `group` and `cut`;
+            - `reason`: the reason for the verdict, null if there is none;
+            - `plausibility` (low is implausible, NaN if not scored),
+              `student_plausibility` (by the student, nats per token, NaN
+              without a review), `group` and `cut`;
             - `share_more_plausible`: the share of the others of its group
-              that are more plausible, in [0, 1], NaN where nothing is known;
-            - `scores` and `shares_more_plausible`: the same by scorer, maps
-              from its name;
-            - `num_sharing`, `shared_text` and `shared_with`: how many
-              examples, itself included, share a text with it, the text, and
-              a few of their ids (see `find_duplicates`);
+              that are more plausible, in [0, 1], NaN if nothing is known;
+            - `scores` and `shares_more_plausible`: the score and that share
+              by each scorer, maps from its name;
+            - `num_sharing`, `shared_text` and `shared_with`: number of
+              examples, itself included, that share a text with it, the text,
+              and a few of their ids (see `find_duplicates`);
             - `tokens` and `token_surprise` (nats);
-            - `masked_tokens`: which of the tokens, counted from 0, are the
-              span of a masked example; null where it is not masked.
+            - `masked_tokens`: the tokens, counted from 0, that are the span
+              of a masked example; null if it is not masked.
         summary: dict of counts and means over the table.
         notes: dict, the notes of the run.
 
     Raises:
         ValueError: If the store has no rows, if it has ids that `examples`
             has not, if an example has not one log-likelihood per token, or
-            if `scores`, `groups` or `cuts` have not one value per example.
+            if `scores`, `groups`, `cuts` or `reasons` have not one value per
+            example.
 
     Example:
 
@@ -85,26 +108,34 @@ class Audit:
         scores=None,
         groups=None,
         cuts=None,
+        reasons=None,
     ):
         self.table = tables.build_table(
-            store, token_scores, scores, groups, cuts
+            store, token_scores, scores, groups, cuts, reasons
         )
         _check_ids(self.table, examples)
         self.summary = tables.summarize(self.table)
         self.notes = dict(notes or {})
         self._examples = examples
 
+    def __len__(self):
+        return len(self.table)
+
     def to_parquet(self, path):
         """Writes the whole table to a Parquet file.
 
         The file is written under a temporary name and renamed, so that a
-        failure leaves an older file as it was.
+        failure leaves an older file unchanged.
 
         Args:
             path: string or path.
 
         Returns:
             `pathlib.Path` of the file.
+
+        Example:
+
+        >>> audit.to_parquet("audit.parquet")
         """
         tables.write_parquet(self.table, path)
         return pathlib.Path(path)
@@ -113,22 +144,22 @@ class Audit:
         """Writes a page that shows the suspects, the least plausible first.
 
         The page is one file that loads nothing, and no script but its own
-        can run in it: prompts and responses are shown as text, whatever an
-        attacker wrote, with invisible characters made visible. Its script
+        can run in it: all prompts and responses, those of an attacker too,
+        are shown as text, with invisible characters made visible. Its script
         searches, filters and orders all rows of the page and shows some at a
-        time; what it shows is what is printed. Without scripts the page is a
-        plain table of the first suspects.
+        time; a print has the rows that are shown. Without scripts the page is
+        a plain table of the first suspects.
 
         Rows and images are written one after the other, never held together.
 
         Args:
             path: string or path.
-            max_rows: integer, at least 1, or `None` for all. How many
-                examples the page holds: suspects first, then kept ones, the
-                likeliest suspects first. The page says how many it leaves
-                out. Defaults to `100_000`, about 50 MB.
-            max_images: integer, at least 0, or `None` for all. How many of
-                these rows come with their image. Defaults to `1_000`.
+            max_rows: integer, at least 1, or `None` for all. Number of
+                examples in the page: suspects first, then kept ones, the
+                likeliest suspects first. The page gives the number of those
+                left out. Defaults to `100_000`, about 50 MB.
+            max_images: integer, at least 0, or `None` for all. Number of
+                these rows that come with their image. Defaults to `1_000`.
 
         Returns:
             `pathlib.Path` of the file.
@@ -136,6 +167,10 @@ class Audit:
         Raises:
             ValueError: If `max_rows` or `max_images` is not such an integer
                 or `None`.
+
+        Example:
+
+        >>> audit.to_html("audit.html", max_rows=10_000, max_images=None)
         """
         page = html.render(
             self.table,
@@ -151,15 +186,15 @@ class Audit:
         return pathlib.Path(path)
 
     def clean_examples(self):
-        """Gives the cleaned data set back.
+        """Returns the cleaned data set.
 
         Kept and restored examples have their original response, regenerated
         ones their replacement, mixed ones the response of the greater
-        weight, masked ones what remains without the span, which was found
-        plausible. Excluded ones are left out. Ids and order stay.
+        weight, masked ones the plausible rest without the span. Excluded ones
+        are left out. Ids and order stay.
 
         Returns:
-            `Examples`, which read their images when they are asked for them.
+            `Examples`, which read an image when it is asked for.
 
         Example:
 
@@ -221,8 +256,8 @@ class Audit:
     def plot_scores(self, path=None):
         """Draws how plausible the kept examples and the suspects are.
 
-        Where a student took a second look, a second panel sets what it found
-        against what the reference found.
+        After a review by the student, a second panel compares its
+        plausibility with that by the reference.
 
         Args:
             path: string or path of a PNG file to write. Defaults to `None`,
@@ -233,6 +268,10 @@ class Audit:
 
         Raises:
             ImportError: If matplotlib is not installed.
+
+        Example:
+
+        >>> figure = audit.plot_scores("scores.png")
         """
         figure = plots.plot_scores(self.table)
         if path is not None:
@@ -250,32 +289,29 @@ class Audit:
         return str(Markup("<table>{}</table>").format(rows))
 
     def _facts(self):
-        """Returns the summary as pairs of short texts."""
-        summary = self.summary
-        suspects = html.count(summary["num_suspect"])
-        share = html.percent(summary["flagged_fraction"])
-        kept = html.mean(summary["mean_plausibility_kept"])
-        suspect = html.mean(summary["mean_plausibility_suspect"])
+        """Returns the summary as pairs of short texts, without zero counts."""
+        summary, count = self.summary, html_numbers.count
+        suspects = count(summary["num_suspect"])
+        share = html_numbers.percent(summary["flagged_fraction"])
+        kept = html_numbers.mean(summary["mean_plausibility_kept"])
+        suspect = html_numbers.mean(summary["mean_plausibility_suspect"])
+        names = _VERDICT_COUNTS
+        if tables.is_trained(self.table):
+            names = {**_TARGET_COUNTS, **names}
         return [
-            ("examples", html.count(summary["num_examples"])),
+            ("examples", count(summary["num_examples"])),
             ("suspects", f"{suspects} ({share})"),
             *(
-                (name, html.count(summary[f"num_{key}"]))
-                for name, key in (
-                    ("masked", "masked"),
-                    ("regenerated", "regenerated"),
-                    ("excluded", "excluded"),
-                    ("restored", "restored"),
-                    ("taken out", "taken_out"),
-                    ("alarms", "alarms"),
-                )
+                (name, count(summary[key]))
+                for name, key in names.items()
+                if summary[key]
             ),
             ("mean plausibility", f"{kept} kept, {suspect} suspects"),
         ]
 
 
 def _check_ids(table, examples):
-    """Refuses a store that was not made from these examples."""
+    """Refuses rows of other examples."""
     known = set(examples.example_ids)
     ids = table["example_id"].to_pylist()
     unknown = [example_id for example_id in ids if example_id not in known]

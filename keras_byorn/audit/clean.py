@@ -1,4 +1,4 @@
-"""The cleaned data set: what the defence would have a model trained on."""
+"""The cleaned data set: the targets that the defence leaves."""
 
 import io
 import itertools
@@ -14,7 +14,7 @@ from keras_byorn.data.files import replacing
 
 ROWS_A_GROUP = 256
 
-# What Hugging Face `datasets` reads, to hand images over as pictures.
+# For Hugging Face `datasets`, which then returns images as pictures.
 _HUGGING_FACE = {
     "info": {
         "features": {
@@ -40,19 +40,23 @@ SCHEMA = pa.schema(
 
 
 def clean_examples(table, examples):
-    """Puts together what is left to train on.
+    """Collects the examples that are left to train on.
 
     Args:
         table: `pyarrow.Table` from `build_table()`.
-        examples: `Examples`. Where images, prompts and original responses
-            are read from when they are asked for.
+        examples: `Examples`, to read images, prompts and original responses
+            from when they are asked for.
 
     Returns:
         `Examples` in the order of the table, without the excluded ones.
+
+    Example:
+
+    >>> clean = clean_examples(audit.table, examples)
     """
     rows = table.select(["example_id", "origin", "current_response"])
     responses = {
-        # An original is read from its source, which holds it as it came.
+        # An original is read from its source, which has it unchanged.
         row["example_id"]: row["current_response"]
         if row["origin"] != "original"
         else None
@@ -71,6 +75,10 @@ def write_parquet(examples, path):
 
     Raises:
         ValueError: If an image is not uint8.
+
+    Example:
+
+    >>> write_parquet(examples, "clean.parquet")
     """
     rows = (
         {**example, "images": {"bytes": _png(example), "path": None}}
@@ -97,6 +105,10 @@ def write_tfds(examples, name, data_dir):
         ImportError: If tensorflow-datasets is not installed.
         RuntimeError: If there is a data set of this name already.
         ValueError: If an image is not uint8.
+
+    Example:
+
+    >>> write_tfds(examples, "clean_captions", "data")
     """
     try:
         import tensorflow_datasets as tfds
@@ -119,7 +131,7 @@ def write_tfds(examples, name, data_dir):
             "responses": text,
         }
     )
-    # As files, for without TensorFlow TFDS cannot encode arrays.
+    # As files, because TFDS needs TensorFlow to encode arrays.
     rows = (
         (index, {**example, "images": io.BytesIO(_png(example))})
         for index, example in enumerate(examples)
@@ -131,14 +143,14 @@ def write_tfds(examples, name, data_dir):
             features=features,
             split_datasets={"train": rows},
             data_dir=data_dir,
-            description="Examples that a defence by keras_byorn left.",
+            description="Examples that keras_byorn left to train on.",
             file_format="parquet",
             disable_shuffling=True,
         )
 
 
 class _CleanRows:
-    """Rows of some examples, some of them with another response."""
+    """Reads some of the examples, some of them with another response."""
 
     def __init__(self, examples, responses):
         self._examples = examples
@@ -162,10 +174,10 @@ def _png(example):
     image = np.asarray(example["images"])
     if image.dtype != np.uint8:
         raise ValueError(
-            "`images` must be uint8 to be written as PNG: of other numbers a "
-            "file cannot tell what is black and what is white. Audit uint8 "
-            "images, or take `Audit.clean_examples()`, which leaves images as "
-            f"they are. Received: dtype {image.dtype} in example "
+            "`images` must be uint8 to be written as PNG, because the range "
+            "of other numbers is unknown. Audit uint8 images, or take "
+            "`Audit.clean_examples()`, which leaves images as they are. "
+            f"Received: dtype {image.dtype} in example "
             f"{example['example_id']!r}"
         )
     file = io.BytesIO()

@@ -1,4 +1,4 @@
-"""The pictures of the scores: a histogram, and the second look."""
+"""Plots of the scores: a histogram, and the review by the student."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ SUSPECT_COLOR = "#d9622b"
 
 @dataclasses.dataclass(frozen=True)
 class Histogram:
-    """How plausible the kept examples and the suspects are.
+    """Histogram of the plausibility of kept examples and suspects.
 
     Attributes:
         edges: float array, `(num_bins + 1,)`, in the scorer's unit.
@@ -20,7 +20,7 @@ class Histogram:
         suspects: int array, `(num_bins,)`. Suspects in each bin.
         boundary: `(low, high)` in that unit: the span between the most
             plausible suspect and the least plausible kept example. `None`
-            where there are not both.
+            unless there are both.
         is_separate: bool. Whether every kept example is more plausible than
             every suspect. The threshold then lies within `boundary`;
             otherwise the two overlap there.
@@ -47,8 +47,8 @@ def score_histogram(table, num_bins=48):
         num_bins: integer. Defaults to `48`.
 
     Returns:
-        `Histogram` of the examples with a finite score, or `None` where
-        there are none.
+        `Histogram` of the examples with a finite score, or `None` without
+        any.
     """
     plausibility = table["plausibility"].to_numpy().astype("float64")
     is_suspect = table["is_suspect"].to_numpy()
@@ -72,25 +72,25 @@ def score_histogram(table, num_bins=48):
 
 
 def plot_scores(table):
-    """Draws the histogram of the scores, and the second look beside it.
+    """Draws the histogram of the scores, and the review beside it.
 
     Args:
         table: `pyarrow.Table` from `build_table()`.
 
     Returns:
-        `matplotlib.figure.Figure`, not known to pyplot, so that nothing has
-        to close it.
+        `matplotlib.figure.Figure`, unknown to pyplot, so that it need not be
+        closed.
 
     Raises:
         ImportError: If matplotlib is not installed.
     """
     figure = _new_figure()
-    looked_at = np.isfinite(table["student_plausibility"].to_numpy())
-    looked_at &= np.isfinite(table["plausibility"].to_numpy())
-    if looked_at.any():
+    reviewed = np.isfinite(table["student_plausibility"].to_numpy())
+    reviewed &= np.isfinite(table["plausibility"].to_numpy())
+    if reviewed.any():
         figure.set_size_inches(12, 3.6)
         axes, beside = figure.subplots(1, 2, width_ratios=(2, 1))
-        _draw_second_look(beside, table.filter(pa.array(looked_at)))
+        _draw_review(beside, table.filter(pa.array(reviewed)))
     else:
         axes = figure.add_subplot()
     axes.set_xlabel(AXIS_LABEL)
@@ -136,7 +136,7 @@ def _draw_bars(axes, histogram):
             bottom,
             align="edge",
             color=color,
-            # The edge makes a single example seen beside thousands.
+            # The edge makes a single example visible beside thousands.
             edgecolor=color,
             linewidth=np.where(counts, 0.8, 0.0),
             label=f"{name} ({counts.sum():,})",
@@ -144,7 +144,7 @@ def _draw_bars(axes, histogram):
 
 
 def _draw_boundary(axes, histogram):
-    """Shades where the threshold lies."""
+    """Shades the span in which the threshold lies."""
     if histogram.boundary is None:
         return
     low, high = histogram.boundary
@@ -159,8 +159,8 @@ def _draw_boundary(axes, histogram):
     )
 
 
-def _draw_second_look(axes, table):
-    """Sets what the student found against what the reference found."""
+def _draw_review(axes, table):
+    """Draws the plausibility by the student over that by the reference."""
     is_suspect = table["is_suspect"].to_numpy()
     reference = table["plausibility"].to_numpy()
     student = table["student_plausibility"].to_numpy()
@@ -178,7 +178,7 @@ def _draw_second_look(axes, table):
             label=f"{name} ({chosen.sum():,})",
             rasterized=True,
         )
-    # Each in its own unit: the reference's score is the scorer's.
+    # The score by the reference is in the unit of the scorer.
     axes.set_xlabel("plausibility, by the reference")
     axes.set_ylabel("by the student, nats per token")
     axes.spines[["top", "right"]].set_visible(False)

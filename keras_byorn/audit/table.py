@@ -1,11 +1,11 @@
-"""The audit as a table: one row an example, and what the rows sum up to."""
+"""Table of an audit, one row an example, and its summary."""
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from keras_byorn.data.files import replacing
 from keras_byorn.data.duplicates import find_duplicates
+from keras_byorn.data.files import replacing
 
 SUSPECT_FROM = 0.5
 ONE_GROUP = "all"
@@ -20,6 +20,7 @@ SCHEMA = pa.schema(
         ("replacement", pa.string()),
         ("written_by", pa.string()),
         ("verdict", pa.string()),
+        ("reason", pa.string()),
         ("plausibility", pa.float32()),
         ("suspect_probability", pa.float32()),
         ("is_suspect", pa.bool_()),
@@ -40,31 +41,71 @@ SCHEMA = pa.schema(
 )
 
 
-def build_table(store, token_scores=None, scores=None, groups=None, cuts=None):
-    """Copies a target store into a table, in the order of the store.
+# Fields of a row that are copied to the columns of their names, as they are.
+_COPIED = (
+    "example_id",
+    "origin",
+    "written_by",
+    "verdict",
+    "plausibility",
+    "suspect_probability",
+    "student_plausibility",
+    "revision",
+    "masked_tokens",
+)
+# Texts of a row, which may hold lone surrogates.
+_TEXTS = (
+    "prompt",
+    "original_response",
+    "current_response",
+    "replacement",
+)
+
+
+def build_table(
+    store,
+    token_scores=None,
+    scores=None,
+    groups=None,
+    cuts=None,
+    reasons=None,
+):
+    """Copies rows into a table, in their order.
 
     Args:
-        store: `TargetStore`, or any object whose `rows()` gives rows with the
-            fields of one.
+        store: object whose method `rows()` returns an iterable of N
+            `AuditRow`, or of objects with these fields of one: `example_id`,
+            `prompt`, `original_response`, `current_response`, `origin`,
+            `plausibility`, `suspect_probability`, `verdict`,
+            `student_plausibility`, `revision`, `replacement`, `written_by`
+            and `masked_tokens`. `TargetStore` and `Detection` are such.
         token_scores: dict from example id to `(tokens, log_likelihoods)` of
             the original response, log-likelihoods in nats. Ids may be
             missing. Defaults to `None`, no token scores.
         scores: dict from the name of a scorer to a float array, `(N,)`, in
             the unit of the scorer, low is implausible. Defaults to `None`.
-        groups: list of N strings. What each example was compared with.
+        groups: list of N strings. The examples that each was compared with.
             Defaults to `None`: with all.
         cuts: float array, `(N,)`. The cut that applied to each example, in
             the unit of the plausibility. Defaults to `None`, not known.
+        reasons: list of N strings. The reason for each verdict; an empty one
+            becomes null. Defaults to `None`, no reasons.
 
     Returns:
         `pyarrow.Table` with the columns of `SCHEMA`. `tokens` and
-        `token_surprise` (nats, the negated log-likelihoods) are null where an
+        `token_surprise` (nats, the negated log-likelihoods) are null if an
         example has no token scores.
 
     Raises:
         ValueError: If the store has no rows, if an example has not one
-            log-likelihood for each token, or if `scores`, `groups` or `cuts`
-            have not one value for each row.
+            log-likelihood for each token, or if `scores`, `groups`, `cuts` or
+            `reasons` have not one value for each row.
+
+    Example:
+
+    >>> table = build_table(store)
+    >>> table.column_names[:3]
+    ['example_id', 'prompt', 'original_response']
     """
     rows = list(store.rows())
     if not rows:
@@ -73,38 +114,44 @@ def build_table(store, token_scores=None, scores=None, groups=None, cuts=None):
             "first: `model.fit(...)` with a `BYORnCallback` fills the store. "
             f"Received: a store of {len(rows)} rows"
         )
-    probability = [row.suspect_probability for row in rows]
-    columns = {
-        "example_id": [row.example_id for row in rows],
-        "prompt": [_encodable(row.prompt) for row in rows],
-        "original_response": [_encodable(r.original_response) for r in rows],
-        "current_response": [_encodable(r.current_response) for r in rows],
-        "origin": [row.origin for row in rows],
-        "replacement": [_encodable(row.replacement) for row in rows],
-        "written_by": [row.written_by for row in rows],
-        "verdict": [row.verdict for row in rows],
-        "plausibility": [row.plausibility for row in rows],
-        "suspect_probability": probability,
-        "is_suspect": [value >= SUSPECT_FROM for value in probability],
-        "student_plausibility": [row.student_plausibility for row in rows],
-        "revision": [row.revision for row in rows],
-        "masked_tokens": [row.masked_tokens for row in rows],
-    }
+    columns = _row_columns(rows)
+    columns["reason"] = _reasons(reasons, len(rows))
     columns.update(_comparison(columns["plausibility"], scores, groups, cuts))
     columns.update(_sharing(columns))
     columns.update(_token_columns(columns["example_id"], token_scores or {}))
     return pa.table({name: columns[name] for name in SCHEMA.names}, SCHEMA)
 
 
+def is_trained(table):
+    """Returns whether a model was trained on the targets of a table.
+
+    Setting the scores of a target store is its first revision; the rows of a
+    detection have none.
+
+    Args:
+        table: `pyarrow.Table` from `build_table()`.
+
+    Returns:
+        bool.
+    """
+    return bool((table["revision"].to_numpy() > 0).any())
+
+
 def summarize(table):
-    """Counts what happened to the examples.
+    """Counts the examples by verdict and by target.
 
     Args:
         table: `pyarrow.Table` from `build_table()`.
 
     Returns:
         Dict of counts (`num_...`), `flagged_fraction` in [0, 1], and means of
-        plausibility, each `None` where nothing was scored.
+        plausibility in the unit of the scorer, each `None` if nothing was
+        scored.
+
+    Example:
+
+    >>> summarize(table)["num_suspect"]
+    400
     """
     plausibility = table["plausibility"].to_numpy()
     is_suspect = table["is_suspect"].to_numpy()
@@ -118,8 +165,10 @@ def summarize(table):
         "num_excluded": int((origin == "excluded").sum()),
         "num_masked": int((origin == "masked").sum()),
         "num_mixed": int((origin == "mixed").sum()),
+        "num_on_probation": int((verdict == "on_probation").sum()),
+        "num_trusted": int((verdict == "trusted").sum()),
         "num_restored": int((verdict == "restored").sum()),
-        "num_taken_out": int((verdict == "taken out").sum()),
+        "num_flagged_late": int((verdict == "flagged late").sum()),
         "num_alarms": int((verdict == "alarm").sum()),
         "flagged_fraction": float(is_suspect.mean()),
         "mean_plausibility": _finite_mean(plausibility),
@@ -140,7 +189,7 @@ def write_parquet(table, path):
 
 
 def share_more_plausible(scores, groups):
-    """Tells where each example stands in its group.
+    """Ranks each example in its group.
 
     Args:
         scores: float array, `(N,)`, low is implausible.
@@ -148,8 +197,13 @@ def share_more_plausible(scores, groups):
 
     Returns:
         float32 array, `(N,)`, in [0, 1]: the share of the others of its
-        group whose score is higher. NaN where an example has no score, or
-        no other of its group has one.
+        group whose score is higher. NaN if an example has no score, or no
+        other of its group has one.
+
+    Example:
+
+    >>> share_more_plausible(np.array([-3.0, -1.0, -2.0]), np.zeros(3, int))
+    array([1. , 0. , 0.5], dtype=float32)
     """
     shares = np.full(len(scores), np.nan, "float32")
     known = np.flatnonzero(~np.isnan(scores))
@@ -164,8 +218,19 @@ def share_more_plausible(scores, groups):
     return shares
 
 
+def _row_columns(rows):
+    """Returns the columns that follow from each row alone."""
+    columns = {name: [getattr(row, name) for row in rows] for name in _COPIED}
+    for name in _TEXTS:
+        columns[name] = [_encodable(getattr(row, name)) for row in rows]
+    columns["is_suspect"] = [
+        row.suspect_probability >= SUSPECT_FROM for row in rows
+    ]
+    return columns
+
+
 def _comparison(plausibility, scores, groups, cuts):
-    """Returns the columns that say with what an example was compared."""
+    """Returns the columns that compare an example with its group."""
     count = len(plausibility)
     groups = [ONE_GROUP] * count if groups is None else list(groups)
     cuts = np.full(count, np.nan) if cuts is None else np.asarray(cuts)
@@ -191,12 +256,19 @@ def _comparison(plausibility, scores, groups, cuts):
     }
 
 
+def _reasons(reasons, count):
+    """Returns the column of reasons, null instead of empty ones."""
+    reasons = [None] * count if reasons is None else list(reasons)
+    _check_shape("reasons", (len(reasons),), count)
+    return [_encodable(reason) if reason else None for reason in reasons]
+
+
 def _check_shape(name, shape, count):
-    """Refuses what has not one value for each example."""
+    """Refuses a column without exactly one value for each example."""
     if shape != (count,):
         raise ValueError(
             f"`{name}` must have one value for each example, in the order of "
-            "the store. Pass NaN where a value is not known. Received: shape "
+            "the store. Pass NaN for an unknown value. Received: shape "
             f"{shape} for {count} examples"
         )
 
@@ -211,7 +283,7 @@ def _maps(arrays, count):
 
 
 def _sharing(columns):
-    """Returns the columns that say what responses have in common."""
+    """Returns the columns of the text that responses share."""
     ids = columns["example_id"]
     found = find_duplicates(columns["prompt"], columns["original_response"])
     return {

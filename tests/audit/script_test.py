@@ -1,0 +1,137 @@
+"""Tests of the page's script, in a browser."""
+
+import base64
+import dataclasses
+import hashlib
+import html
+import json
+import math
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from audit_support import make_audit, make_row, suspect
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+# Does as a reader would, and writes down what is then to be seen.
+READER = """
+const seen = { plain: before };
+const form = document.getElementById("controls").elements;
+const ids = () => Array.from(
+  document.querySelectorAll("#suspects tbody th .text"), (e) => e.textContent);
+const look = (name) => { seen[name] = [ids(), form.shown.value]; };
+function choose(name, value) {
+  form[name].value = value;
+  form[name].dispatchEvent(new Event("input"));
+}
+seen.scripted = texts();
+look("first");
+const sources = () => Array.from(
+  document.querySelectorAll("#suspects img"), (image) => image.src);
+const [source] = sources();
+form.next.click(); look("second");
+seen.images = sources().map((other) => other === source);
+seen.without = document.querySelectorAll("#suspects .no-image").length;
+form.previous.click();
+choose("search", "EVIL"); look("search"); choose("search", "");
+choose("verdict", "restored"); look("restored");
+choose("verdict", "all examples"); look("all");
+choose("group", "1"); look("group"); choose("group", "");
+choose("order", "score 0"); look("scorer");
+form.reversed.click(); look("reversed"); form.reversed.click();
+document.querySelector("[data-order=id] button").click();
+look("header");
+seen.sort = document.querySelector("[data-order=id]").ariaSort;
+choose("verdict", "suspects"); choose("origin", "excluded"); look("excluded");
+choose("search", "no such text"); look("none");
+seen.ran = document.title === "attacked" || window.attacked === 1;
+document.body.replaceChildren(JSON.stringify(seen));
+"""
+BEFORE = """
+const texts = () => Array.from(
+  document.querySelectorAll("#suspects tbody td, #suspects tbody th"),
+  (cell) => cell.textContent.replace(/\\s/g, ""));
+const before = texts();
+"""
+
+
+def read_in_chromium(path):
+    """What a reader sees; two scripts are added, and their hashes."""
+    text = path.read_text(encoding="utf-8")
+    hashes = ""
+    for source in (BEFORE, READER):
+        digest = hashlib.sha256(source.encode("utf-8")).digest()
+        hashes += f" 'sha256-{base64.b64encode(digest).decode('ascii')}'"
+    text = text.replace("script-src", f"script-src{hashes}", 1)
+    begin = text.rindex("<script>")
+    text = f"{text[:begin]}<script>{BEFORE}</script>{text[begin:]}"
+    text = text.replace("</body>", f"<script>{READER}</script></body>")
+    path.write_text(text, encoding="utf-8")
+    done = subprocess.run(
+        [
+            *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu"),
+            *(f"--user-data-dir={path.parent / 'profile'}", "--dump-dom"),
+            path.as_uri(),
+        ],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=True,
+    )
+    body = done.stdout[done.stdout.index("<body>") + 6 :]
+    return json.loads(html.unescape(body[: body.index("</body>")]))
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
+def test_page_in_a_browser(tmp_path):
+    """Rows of the script are those of the document, and can be looked up."""
+    evil = "<img src=x onerror='window.attacked=1'>\u202e evil \udfff"
+    rows = [
+        suspect(
+            f"s{i:02d}",
+            -9.0 + i / 7,
+            prompt=f"{evil} {i}" if i % 20 == 0 else "caption",
+            verdict="alarm" if i == 1 else "suspect",
+            student_plausibility=-3.3 if i == 1 else math.nan,
+        )
+        for i in range(60)
+    ]
+    for i in (5, 6):
+        rows[i] = dataclasses.replace(
+            rows[i], origin="excluded", current_response=None
+        )
+    rows += [make_row(f"k{i}", -1.7, original_response=evil) for i in range(3)]
+    rows[60] = dataclasses.replace(rows[60], verdict="restored")
+    ids = [row.example_id for row in rows]
+    tokens = ["▁su", "do", "▁", f"▁{evil}"]
+    audit = make_audit(
+        rows,
+        token_scores={
+            i: (tokens, -np.array([9.1, 0.2, 3.0, np.nan])) for i in ids
+        },
+        scores={"PMI <b>": [-((8 * i) % 63) for i in range(63)]},
+        groups=["one"] * 61 + ["two"] * 2,
+        cuts=[-1.9] * 63,
+    )
+    path = audit.to_html(tmp_path / "audit.html", max_images=58)
+    seen = read_in_chromium(path)
+    assert len(seen["plain"]) == 50 * 7
+    assert seen["scripted"] == seen["plain"]
+    assert seen["first"] == [ids[:50], "1–50 of 60"]
+    assert seen["second"] == [ids[50:60], "51–60 of 60"]
+    assert seen["images"] == [True] * 8
+    assert seen["without"] == 2
+    assert seen["search"] == [["s00", "s20", "s40"], "1–3 of 3"]
+    assert seen["restored"] == [["k0"], "1–1 of 1"]
+    assert seen["all"] == [ids[:50], "1–50 of 63"]
+    assert seen["group"] == [["k1", "k2"], "1–2 of 2"]
+    by_score = sorted(range(63), key=lambda i: -((8 * i) % 63))
+    assert seen["scorer"][0][:2] == [ids[i] for i in by_score[:2]]
+    assert seen["reversed"][0][0] == ids[by_score[-1]]
+    assert seen["header"][0][:4] == ["k0", "k1", "k2", "s00"]
+    assert seen["sort"] == "ascending"
+    assert seen["excluded"] == [["s05", "s06"], "1–2 of 2"]
+    assert seen["none"] == [[], "no row matches"]
+    assert not seen["ran"]
