@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from overhead import arm_process, arms, model
 
+from keras_byorn import TokenScores
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["kerashub", "defaults"])
@@ -53,3 +55,36 @@ def test_undefended_arm_scores_beside_training(
         "matrix_rate": 1e9,
     }
     assert arm_process.rates(tuned, {**settings, "score": False}) == {}
+
+
+def test_truth_flags_the_poisoned():
+    """After the decision, which finds nothing among equal scores."""
+    count = 120
+    zeros = np.zeros((count, 3), "float32")
+    scores = TokenScores(zeros, zeros, zeros == 0)
+    texts = [f"text {index}" for index in range(count)]
+    detector = arms.ByTheTruth({"3", "7"}, verbose=0)
+    detection = detector.decide(scores, texts, texts)
+    (suspects,) = np.nonzero(detection.suspect_probability)
+    assert suspects.tolist() == [3, 7]
+    assert detection.allows_review  # by work, as a review takes
+
+
+@pytest.mark.parametrize(
+    "size, method, kind, decision",
+    [
+        ("tiny", "defaults", "BYORnCallback", "MixtureThreshold"),
+        ("scaled", "paper", "BYORnCallback", "FlagFraction"),
+        ("pali_gemma_3b", "defaults", "CleanStandIns", "MixtureThreshold"),
+        ("pali_gemma_3b", "paper", "CleanStandIns", "FlagFraction"),
+    ],
+)
+def test_defences_of_arms(size, method, kind, decision):
+    """Where nothing is pretrained, by the truth; the paper's flags stand."""
+    settings = {"size": size, "method": method}
+    defence = arms.make_defence(settings, {"3"}, None)
+    assert type(defence).__name__ == kind
+    assert repr(defence.detector.decision).startswith(decision)
+    knows = isinstance(defence.detector, arms.ByTheTruth)
+    assert knows == (size == "pali_gemma_3b" and method == "defaults")
+    assert arms.make_defence({"method": "undefended"}, {"3"}, None) is None
