@@ -114,28 +114,30 @@ def check_unchanged(model):
         )
 
 
-def check_callbacks(callbacks, has_batches, adapters_off, defence_class):
+def check_callbacks(callbacks, adapters_off):
     """Refuses callbacks that would break the defence.
+
+    With LoRA, whole weights in a file have the adapters merged.
 
     Args:
         callbacks: list of callbacks.
-        has_batches: bool. Whether `fit` was given `TargetBatches`.
         adapters_off: bool. Whether the reference is the model without
             adapters.
-        defence_class: the class `BYORnCallback`.
-
-    Returns:
-        The one `BYORnCallback`, or `None`.
     """
-    if adapters_off:
-        _refuse_merging(callbacks)
-    defences = [c for c in callbacks if isinstance(c, defence_class)]
-    if len(defences) > 1:
+    merging = (
+        keras.callbacks.BackupAndRestore,
+        keras.callbacks.ModelCheckpoint,
+    )
+    found = [type(c).__name__ for c in callbacks if isinstance(c, merging)]
+    if adapters_off and found:
         raise ValueError(
-            "`callbacks` must hold one `BYORnCallback`, for both would write "
-            f"targets into one store. Received: {len(defences)} of them"
+            f"`callbacks` must not have `{found[0]}` with LoRA: the weights "
+            "that it saves have the adapters merged, so that the reference is "
+            "lost and nothing trains once they are loaded. Save adapters "
+            "with `vlm.backbone.save_lora_weights('x.lora.h5')` and "
+            "targets with `batches.store.save('x.parquet')`. Received: "
+            f"{found}"
         )
-    return defences[0] if defences and has_batches else None
 
 
 def check_average(optimizer, num_steps):
@@ -190,24 +192,6 @@ def _check_devices(batch_size):
             f"divide it. Pass `TargetBatches(batch_size="
             f"{math.ceil(batch_size / count) * count})`. Received: "
             f"batch_size={batch_size} for {count} devices"
-        )
-
-
-def _refuse_merging(callbacks):
-    """With LoRA, whole weights in a file have the adapters merged."""
-    merging = (
-        keras.callbacks.BackupAndRestore,
-        keras.callbacks.ModelCheckpoint,
-    )
-    found = [type(c).__name__ for c in callbacks if isinstance(c, merging)]
-    if found:
-        raise ValueError(
-            f"`callbacks` must not have `{found[0]}` with LoRA: the weights "
-            "that it saves have the adapters merged, so that the reference is "
-            "lost and nothing trains once they are loaded. Save adapters "
-            "with `vlm.backbone.save_lora_weights('x.lora.h5')` and "
-            "targets with `batches.store.save('x.parquet')`. Received: "
-            f"{found}"
         )
 
 

@@ -10,7 +10,9 @@ from keras_byorn.training.callback import BYORnCallback
 from keras_byorn.training.ema import own_memory
 from keras_byorn.training.epoch_edges import EpochEdges
 from keras_byorn.training.loss_history import LossHistory
+from keras_byorn.training.progress import DefenceProgress
 from keras_byorn.training.target_batches import TargetBatches
+from keras_byorn.vlm.keras_internals import untrack
 
 if keras.config.backend() == "jax":
     from keras_byorn.training.train_step_jax import TrainStep, training_data
@@ -58,17 +60,18 @@ class Fitting(TrainStep):
         fit_checks.check_compiled(self)
         fit_checks.check_source(batches)
         fit_checks.check_unchanged(self)
-        defence = fit_checks.check_callbacks(
-            _listed(call.get("callbacks")),
-            self._batches is not None,
-            self.reference.adapters_off,
-            BYORnCallback,
-        )
+        callbacks = _listed(call.get("callbacks"))
+        fit_checks.check_callbacks(callbacks, self.reference.adapters_off)
+        defence = _defence_among(callbacks)
+        if defence is not None:
+            defence.set_model(self)
+            defence.on_train_begin()  # refuses a stream
         if isinstance(call.get("validation_data"), TargetBatches):
             # Of one shape: Keras keeps the iterator of the first epoch.
             validation = call["validation_data"].prepared.scoring_batches()
             call["validation_data"] = validation
         if self._batches is None:
+            self._close_history()
             history = super().fit(**call)
         else:
             fit_checks.check_batches(self, batches, call)
@@ -85,15 +88,16 @@ class Fitting(TrainStep):
                 # Not in `on_train_begin`: an error is safe before Keras has
                 # opened its iterators (a TensorFlow process would hang at its
                 # exit), and the number of batches is known by then.
-                defence.set_model(self)
                 defence.begin_fit()
             if batches.store.is_scored:
                 self._release_copy()
             with batches.starting():
                 call["x"] = training_data(batches)
                 call["shuffle"] = False
-                edges = EpochEdges(batches, defence)
-                call["callbacks"] = _with(edges, call.get("callbacks"))
+                ours = [EpochEdges(batches, defence)]
+                if defence is not None and verbose:
+                    ours.append(DefenceProgress(len(batches.examples)))
+                call["callbacks"] = _with(ours, call.get("callbacks"))
                 return super().fit(**call)
 
     def evaluate(self, x=None, *args, **kwargs):
@@ -119,11 +123,21 @@ class Fitting(TrainStep):
         last = self.loss_history
         known = last and (last.num_examples, last.batch_size, last.num_steps)
         if known != size:
+            self._close_history()
             self.loss_history = LossHistory(*size)
             self.train_function = None  # was compiled without it
         elif self._history_of is not batches:
             last.reset()
         self._history_of = batches
+
+    def _close_history(self):
+        """Forgets the loss history, and its place among the variables."""
+        last = self.loss_history
+        if last is not None:
+            del self.loss_history
+            untrack(self, last)
+            self.loss_history = None
+            self.train_function = None  # was compiled with it
 
     def _expect(self, step, batches):
         """Compiles a step anew for larger batches, which need more blocks."""
@@ -142,9 +156,21 @@ def _listed(callbacks):
     return keras.tree.flatten(callbacks or [])
 
 
-def _with(callback, callbacks):
-    """Puts one of our callbacks behind those of the user."""
+def _defence_among(callbacks):
+    """The one `BYORnCallback` among callbacks, or `None`."""
+    found = [c for c in callbacks if isinstance(c, BYORnCallback)]
+    if len(found) > 1:
+        raise ValueError(
+            "`callbacks` must hold one `BYORnCallback`, for both would write "
+            f"targets into one store. Received: {len(found)} of them"
+        )
+    return found[0] if found else None
+
+
+def _with(ours, callbacks):
+    """Puts our callbacks behind those of the user."""
     if isinstance(callbacks, keras.callbacks.CallbackList):
-        callbacks.append(callback)
+        # It has a progress bar of its own, or was made without one.
+        callbacks.append(ours[0])
         return callbacks
-    return [*_listed(callbacks), callback]
+    return [*_listed(callbacks), *ours]
