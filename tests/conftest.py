@@ -1,27 +1,30 @@
-"""What the tests share: a tiny vision-language model and a few examples."""
+"""Shared fixtures: a tiny vision-language model and a few examples."""
 
 import os
 import tempfile
 
-# Compiling takes most of the time of so small a model. Read by XLA once.
+# Compiling takes most of the time of so small a model. XLA reads this once.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import keras
-import keras_hub
 import numpy as np
 import pytest
-from tiny_families import COLOURS, DIGITS, sentence_pieces
 
 from keras_byorn.training.target_batches import TargetBatches
+from keras_byorn.vlm.tiny_models.pali_gemma import IMAGE_SIZE, tiny_pali_gemma
+from keras_byorn.vlm.tiny_models.tokenizers import (
+    COLOURS,
+    DIGITS,
+    sentence_pieces,
+)
 
-IMAGE_SIZE = 16
 SEQUENCE_LENGTH = 16
 
 
 if keras.config.backend() == "jax":
     import jax
 
-    # The same step, traced again for another test, is not compiled again.
+    # A step that another test traces again is not compiled again.
     compiled = tempfile.TemporaryDirectory()
     jax.config.update("jax_compilation_cache_dir", compiled.name)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
@@ -29,54 +32,31 @@ if keras.config.backend() == "jax":
 elif keras.config.backend() == "torch":
     import torch
 
-    # For so small a model more threads only wait for one another.
+    # With so small a model, more threads only wait for one another.
     torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
 def tokenizer_proto():
-    """A SentencePiece model: a token for each of `WORDS`, and letters."""
+    """A SentencePiece model with a token for each of `WORDS`, and letters."""
     return sentence_pieces()
 
 
 @pytest.fixture(scope="session")
 def make_vlm(tokenizer_proto):
-    """A function that makes a tiny PaliGemma, the same for the same seed."""
+    """A function that makes a tiny PaliGemma, equal for equal seeds."""
 
     def make(
         lora_rank=None, seed=0, sequence_length=SEQUENCE_LENGTH, num_layers=1
     ):
         keras.utils.set_random_seed(seed)
-        tokenizer = keras_hub.models.PaliGemmaTokenizer(proto=tokenizer_proto)
-        backbone = keras_hub.models.PaliGemmaBackbone(
-            vocabulary_size=tokenizer.vocabulary_size(),
-            image_size=IMAGE_SIZE,
+        vlm = tiny_pali_gemma(
+            tokenizer_proto,
+            sequence_length=sequence_length,
             num_layers=num_layers,
-            num_query_heads=2,
-            num_key_value_heads=1,
-            hidden_dim=16,
-            intermediate_dim=32,
-            head_dim=8,
-            vit_patch_size=8,
-            vit_num_heads=2,
-            vit_hidden_dim=16,
-            vit_num_layers=1,
-            vit_intermediate_dim=32,
-        )
-        vlm = keras_hub.models.PaliGemmaCausalLM(
-            backbone=backbone,
-            preprocessor=keras_hub.models.PaliGemmaCausalLMPreprocessor(
-                tokenizer=tokenizer,
-                image_converter=keras_hub.layers.PaliGemmaImageConverter(
-                    image_size=(IMAGE_SIZE, IMAGE_SIZE),
-                    scale=1 / 127.5,
-                    offset=-1.0,
-                ),
-                sequence_length=sequence_length,
-            ),
         )
         if lora_rank:
-            backbone.enable_lora(lora_rank)
+            vlm.backbone.enable_lora(lora_rank)
         return vlm
 
     return make
@@ -90,11 +70,12 @@ def vlm(make_vlm):
 
 @pytest.fixture
 def wordy_vlm(make_vlm):
-    """A tiny PaliGemma that says something else to every prompt and image.
+    """A tiny PaliGemma with another response to every prompt and image.
 
-    It has two layers, for the keys of a first one know no context, and large
-    weights drawn by NumPy, the same on every backend. With them, prompts of
-    several lengths in one batch get other responses than each for itself.
+    It has two layers, as the keys of a first one do not depend on the
+    context, and large weights drawn by NumPy, equal on every backend. In a
+    batch of several prompt lengths its responses differ from those to each
+    prompt alone.
     """
     vlm, rng = make_vlm(num_layers=2), np.random.default_rng(4)
     for variable in vlm.backbone.trainable_variables:
@@ -105,7 +86,7 @@ def wordy_vlm(make_vlm):
 
 @pytest.fixture(scope="session")
 def make_examples():
-    """A function that makes example dicts, the same for the same arguments.
+    """A function that makes example dicts, equal for equal arguments.
 
     The responses differ in their first word and in their number of tokens.
     """

@@ -1,15 +1,17 @@
-"""Adapters switched off leave exactly the model that was there before."""
+"""LoRA adapters, listed, frozen beside and switched off."""
 
 import keras
 import numpy as np
 import pytest
 
-from keras_byorn import BYORnModel
-from keras_byorn.detection.reference import TokenScoring
+from keras_byorn.detection.token_scoring import TokenScoring
+from keras_byorn.training.model import BYORnModel
 from keras_byorn.vlm.adapters import (
+    adapter_variables,
     adapters_off,
     adapters_zeroed,
     freeze_beside_lora,
+    lora_candidates,
     lora_layers,
     trainable_beside_lora,
 )
@@ -21,7 +23,7 @@ def logits(vlm, batches):
 
 
 def predicted(vlm, x):
-    """Compiled, of what the preprocessor has seen to already."""
+    """Predicts from preprocessed inputs, compiled."""
     return keras.Model.predict(vlm, x, verbose=0)
 
 
@@ -35,17 +37,8 @@ def scramble(variables, seed=0):
         variable.assign(variable + rng.normal(0, 0.3, variable.shape))
 
 
-def adapter_variables(vlm):
-    return [
-        variable
-        for layer in lora_layers(vlm)
-        for variable in layer.trainable_variables
-        if "lora" in variable.name
-    ]
-
-
 def test_layers_with_an_adapter_are_found(make_vlm):
-    """Query and value of both towers' attention, on PaliGemma."""
+    """PaliGemma has them on query and value of both towers' attention."""
     vlm = make_vlm()
     assert lora_layers(vlm) == []
     vlm.backbone.enable_lora(4)
@@ -54,7 +47,7 @@ def test_layers_with_an_adapter_are_found(make_vlm):
 
 
 def test_off_is_the_untouched_model(make_vlm, make_batches):
-    """However far the adapters went, off is off, to 1e-6."""
+    """Large adapters change nothing either, to 1e-6."""
     untouched, vlm = make_vlm(), make_vlm(lora_rank=4)
     batches = make_batches(vlm)
     before = logits(untouched, batches)
@@ -67,7 +60,7 @@ def test_off_is_the_untouched_model(make_vlm, make_batches):
 
 
 def test_adapters_come_back(make_vlm, make_batches):
-    """After the block, and after an error in it, they work as before."""
+    """They work as before after the block, even if it raised an error."""
     vlm = make_vlm(lora_rank=4)
     scramble(adapter_variables(vlm))
     batches = make_batches(vlm)
@@ -99,7 +92,7 @@ def test_zeroed_is_the_untouched_model_in_the_same_program(
 
 
 def test_an_interrupt_does_not_cost_an_adapter(make_vlm, monkeypatch):
-    """Wherever it comes, even while they are set to zero."""
+    """It may come even while they are set to zero."""
     vlm = make_vlm(lora_rank=4)
     scramble(adapter_variables(vlm))
     values = in_numpy(adapter_variables(vlm))
@@ -121,7 +114,7 @@ def test_an_interrupt_does_not_cost_an_adapter(make_vlm, monkeypatch):
 def test_reference_and_student_score_by_one_program(
     make_vlm, make_batches, monkeypatch
 ):
-    """One trace for each length of text, though one sees no adapters."""
+    """There is one trace for each length of text, with adapters or not."""
     vlm = make_vlm(lora_rank=4)
     scramble(adapter_variables(vlm))
     batches = make_batches(vlm)
@@ -134,10 +127,11 @@ def test_reference_and_student_score_by_one_program(
         return call(scoring, batch)
 
     monkeypatch.setattr(TokenScoring, "call", traced)
-    first = model.reference.evidence(batches.originals(), verbose=0)
+    batches = batches.prepared.scoring_batches()
+    first = model.reference.score(batches, verbose=0)
     num_traces = len(traces)
-    student = model.evidence(batches.originals(), verbose=0)
-    second = model.reference.evidence(batches.originals(), verbose=0)
+    student = model.score(batches, verbose=0)
+    second = model.reference.score(batches, verbose=0)
     if keras.config.backend() != "torch":  # which runs the code every time
         assert len(traces) == num_traces
     difference = first.log_likelihoods - student.log_likelihoods
@@ -147,7 +141,7 @@ def test_reference_and_student_score_by_one_program(
 
 
 def test_biases_are_frozen_and_adapters_are_not(make_vlm):
-    """A trained bias would change the reference behind the user's back."""
+    """A trained bias would change the reference silently."""
     vlm = make_vlm(lora_rank=4)
     beside = trainable_beside_lora(vlm)
     assert len(beside) == 2  # query and value of the image tower
@@ -160,10 +154,30 @@ def test_biases_are_frozen_and_adapters_are_not(make_vlm):
 
 
 def test_what_else_is_trainable_is_listed(make_vlm):
-    """Adapters off would not bring it back, so it must be known."""
+    """Switching adapters off would not restore it."""
     vlm = make_vlm(lora_rank=4)
     freeze_beside_lora(vlm.backbone)
     layer = vlm.backbone.get_layer("token_embedding")
     layer.trainable = True
     (variable,) = trainable_beside_lora(vlm)
     assert variable is layer.trainable_variables[0]
+
+
+def test_candidates_are_names_of_dense_layers(make_vlm):
+    """Each name is listed once, and `enable_lora` matches any of them."""
+    vlm = make_vlm()
+    names = lora_candidates(vlm.backbone)
+    assert {"query", "value"} <= set(names)
+    assert len(names) == len(set(names))
+    vlm.backbone.enable_lora(2, target_layer_names=names)
+    assert {layer.name for layer in lora_layers(vlm)} <= set(names)
+    assert len(lora_layers(vlm)) >= len(names)
+
+
+def test_weights_of_the_backbone_itself_are_frozen(load):
+    """T5Gemma 2 holds two, which no adapter brings back."""
+    vlm = load("T5Gemma 2")
+    vlm.backbone.enable_lora(4)
+    assert len(trainable_beside_lora(vlm)) == 2
+    assert freeze_beside_lora(vlm.backbone) == 2
+    assert trainable_beside_lora(vlm) == []

@@ -11,13 +11,15 @@ import keras
 import keras_hub
 import numpy as np
 import pytest
-import tiny_families
 
-from keras_byorn.detection.token_scores import token_log_likelihoods
 from keras_byorn.detection.reference import FrozenReference
-from keras_byorn.vlm.task import VisionLanguageTask, logits_of
+from keras_byorn.vlm.response_logits import response_log_likelihoods
+from keras_byorn.vlm.task import VisionLanguageTask
+from keras_byorn.vlm.tiny_models.gemma import GEMMA3_PIECES
+from keras_byorn.vlm.tiny_models.pali_gemma import IMAGE_SIZE, SIGLIP_PIXELS
+from keras_byorn.vlm.tiny_models.tokenizers import byte_pairs, sentence_pieces
 
-# Nothing is asked of a hub: every file is made here.
+# Every file is made here, none is loaded from a hub.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 transformers = pytest.importorskip("transformers")
 safetensors = pytest.importorskip("safetensors.numpy")
@@ -31,7 +33,7 @@ TEXT = {
     "num_attention_heads": 2,
     "num_key_value_heads": 1,
 }
-EYES = {
+VISION = {
     "hidden_size": 16,
     "intermediate_size": 32,
     "num_hidden_layers": 1,
@@ -40,11 +42,11 @@ EYES = {
 
 
 def with_large_weights(model, seed=0):
-    """Weights that make likelihoods differ, drawn by NumPy."""
+    """Assigns weights that make likelihoods differ, drawn by NumPy."""
     rng = np.random.default_rng(seed)
     with torch.no_grad():
         for name, weight in sorted(model.named_parameters()):
-            # The larger, the less does a tied head repeat its last token.
+            # With larger ones a tied head repeats its last token.
             scale = 0.3 if "embed" in name else 0.6
             values = rng.normal(0, scale, tuple(weight.shape))
             if weight.ndim == 1:
@@ -56,8 +58,8 @@ def with_large_weights(model, seed=0):
 def saved(model, folder, **files):
     """Saves a model; `files` are JSON objects or bytes beside it.
 
-    Weights are named as in the checkpoints that were published, which is what
-    KerasHub reads; transformers 5 writes shorter names.
+    Weights are named as in the published checkpoints, for KerasHub reads no
+    others. transformers 5 writes shorter names.
     """
     model.save_pretrained(folder)
     path = folder / "model.safetensors"
@@ -78,13 +80,13 @@ def saved(model, folder, **files):
 
 
 class PaliGemma:
-    """Image tokens before the prompt, which sees all of itself."""
+    """PaliGemma: image tokens before a prompt with full attention."""
 
     task_class = keras_hub.models.PaliGemmaCausalLM
     num_image_tokens = 4
 
     def __init__(self, folder):
-        proto = tiny_families.sentence_pieces()
+        proto = sentence_pieces()
         tokenizer = keras_hub.models.PaliGemmaTokenizer(proto=proto)
         size = tokenizer.vocabulary_size()
         config = transformers.PaliGemmaConfig(
@@ -101,7 +103,7 @@ class PaliGemma:
                 "patch_size": 8,
                 "projection_dim": 16,
                 "vision_use_head": False,
-                **EYES,
+                **VISION,
             },
             image_token_index=size,
             projection_dim=16,
@@ -125,10 +127,10 @@ class PaliGemma:
     def preprocessor(self, folder):
         return keras_hub.models.PaliGemmaCausalLMPreprocessor(
             tokenizer=keras_hub.models.PaliGemmaTokenizer(
-                proto=tiny_families.sentence_pieces()
+                proto=sentence_pieces()
             ),
             image_converter=keras_hub.layers.PaliGemmaImageConverter(
-                **tiny_families.SIGLIP
+                image_size=(IMAGE_SIZE, IMAGE_SIZE), **SIGLIP_PIXELS
             ),
             sequence_length=LENGTH,
         )
@@ -146,13 +148,13 @@ class PaliGemma:
 
 
 class Gemma3:
-    """Image tokens where the prompt has them, which see one another."""
+    """Gemma 3: image tokens within the prompt, with full attention."""
 
     task_class = keras_hub.models.Gemma3CausalLM
     num_image_tokens = 0  # before the text
 
     def __init__(self, folder):
-        proto = tiny_families.sentence_pieces(tiny_families.GEMMA3_PIECES)
+        proto = sentence_pieces((*GEMMA3_PIECES, "<start_of_turn>"))
         tokenizer = keras_hub.models.Gemma3Tokenizer(proto=proto)
         self.image_token = tokenizer.token_to_id("<img>")
         self.vocabulary_size = tokenizer.vocabulary_size()
@@ -168,7 +170,7 @@ class Gemma3:
                 "image_size": 32,
                 "patch_size": 4,
                 "vision_use_head": False,
-                **EYES,
+                **VISION,
             },
             mm_tokens_per_image=4,
             image_token_index=self.image_token,
@@ -210,7 +212,7 @@ class Gemma3:
 
 
 class Blip2:
-    """With OPT or Flan-T5, by `language_model`."""
+    """BLIP-2, with OPT or Flan-T5 as `language_model`."""
 
     num_image_tokens = 4
     seed = 1  # with others it repeats one token
@@ -218,9 +220,9 @@ class Blip2:
     def __init__(self, folder):
         self.image_token = self.make_tokenizer(folder)
         config = transformers.Blip2Config(
-            vision_config={"image_size": 16, "patch_size": 8, **EYES},
+            vision_config={"image_size": 16, "patch_size": 8, **VISION},
             qformer_config={
-                **EYES,
+                **VISION,
                 "num_hidden_layers": 2,
                 "vocab_size": 8,
                 "encoder_hidden_size": 16,
@@ -250,14 +252,14 @@ class Blip2:
         )
 
     def adjust(self, config):
-        """Nothing is other than in the published checkpoints."""
+        """Adjusts a configuration to KerasHub, if needed."""
 
     def untie(self, model):
-        """Nothing is tied that should not be."""
+        """Unties weights that KerasHub does not tie, if needed."""
 
 
 class Blip2Opt(Blip2):
-    """Image features before the prompt."""
+    """BLIP-2 with OPT: image features before the prompt."""
 
     task_class = keras_hub.models.BLIP2CausalLM
     lengths = {"sequence_length": LENGTH}
@@ -273,7 +275,7 @@ class Blip2Opt(Blip2):
 
     def make_tokenizer(self, folder):
         special = ("<s>", "<pad>", "</s>", "Ċ", "<image>")
-        vocabulary, merges = tiny_families.byte_pairs(*special)
+        vocabulary, merges = byte_pairs(*special)
         added = [
             {"content": piece, "id": vocabulary[piece]}
             for piece in special
@@ -297,7 +299,7 @@ class Blip2Opt(Blip2):
 
 
 class Blip2T5(Blip2):
-    """Image features before the prompt, in the encoder."""
+    """BLIP-2 with Flan-T5: image features before the encoder's prompt."""
 
     task_class = keras_hub.models.BLIP2Seq2SeqLM
     lengths = {
@@ -319,18 +321,18 @@ class Blip2T5(Blip2):
     }
 
     def make_tokenizer(self, folder):
-        proto = tiny_families.sentence_pieces(("<image>",), eos_piece="</s>")
+        proto = sentence_pieces(("<image>",), eos_piece="</s>")
         (folder / "spiece.model").write_bytes(proto)
         tokenizer = keras_hub.models.BLIP2FlanT5Tokenizer(proto=proto)
         self.vocabulary_size = tokenizer.vocabulary_size()
         return tokenizer.token_to_id("<image>")
 
     def adjust(self, config):
-        """KerasHub's gates are exact GELUs, those of Flan-T5 approximate."""
+        """Makes the gates exact GELUs, as KerasHub's are."""
         config.text_config.dense_act_fn = "gelu"
 
     def untie(self, model):
-        """Flan-T5 has a head of its own; transformers 5 ties all of T5's."""
+        """Gives Flan-T5 its own head; transformers 5 ties that of any T5."""
         head = model.language_model.lm_head
         head.weight = torch.nn.Parameter(head.weight.detach().clone())
 
@@ -353,7 +355,7 @@ ORACLES = [PaliGemma, Gemma3, Blip2Opt, Blip2T5]
 
 @pytest.fixture(scope="module", params=ORACLES, ids=lambda o: o.__name__)
 def pair(request, tmp_path_factory):
-    """A transformers model and a KerasHub task with the same weights."""
+    """A transformers model and a KerasHub task with equal weights."""
     folder = tmp_path_factory.mktemp(request.param.__name__)
     oracle = request.param(folder)
     task = oracle.task_class.from_preset(
@@ -362,21 +364,21 @@ def pair(request, tmp_path_factory):
     return oracle, task
 
 
-def examples_of(seam):
-    """Images, prompt ids and response ids of two examples."""
-    token = f"{seam.image_token} " if seam.image_token else ""
+def examples_of(task):
+    """Makes images, prompt ids and response ids of two examples."""
+    token = f"{task.image_token} " if task.image_token else ""
     prompts = [f"{token}what colour\n", f"{token}describe the left digit\n"]
     rng = np.random.default_rng(3)
-    size = seam.preprocessor.image_converter.image_size
-    images = seam.stack_images(
+    size = task.preprocessor.image_converter.image_size
+    images = task.stack_images(
         [rng.integers(0, 256, (*size, 3)).astype("uint8") for _ in prompts]
     )
-    responses = seam.tokenize(["red", "a green one left"])
-    return images, seam.tokenize_prompts(prompts), responses
+    responses = task.tokenize(["red", "a green one left"])
+    return images, task.tokenize_prompts(prompts), responses
 
 
 def oracle_logits(oracle, x, row, ids, num_prompt):
-    """What transformers says after each of these ids, in float64."""
+    """Computes logits after each of these ids by transformers, float64."""
     pixels = x["images"].reshape(-1, *x["images"].shape[-3:])[row : row + 1]
     more = {}
     if "encoder_token_ids" in x:
@@ -387,12 +389,12 @@ def oracle_logits(oracle, x, row, ids, num_prompt):
     )
     with torch.no_grad():
         logits = oracle.model(**inputs).logits[0, -len(ids) :]
-    # KerasHub drops PaliGemma's tokens from the image's on.
+    # KerasHub drops PaliGemma's tokens from that of the image on.
     return logits[:, : oracle.vocabulary_size].double()
 
 
 def expected_log_likelihoods(oracle, x, y, mask):
-    """Row by row and without padding, by transformers, in float64."""
+    """Scores row by row without padding, by transformers, in float64."""
     expected = np.zeros(mask.shape)
     token_ids = x.get("decoder_token_ids", x.get("token_ids"))
     for row, own in enumerate(mask):
@@ -408,38 +410,38 @@ def expected_log_likelihoods(oracle, x, y, mask):
     return expected
 
 
-def scored(task, x, y, mask):
-    logits = logits_of(task, x)
-    return keras.ops.convert_to_numpy(token_log_likelihoods(logits, y, mask))
+def scored(vlm, x, y, mask):
+    log_likelihoods, _ = response_log_likelihoods(vlm, x, y, mask)
+    return keras.ops.convert_to_numpy(log_likelihoods)
 
 
 def test_every_response_token_is_as_likely(pair):
-    """To 1e-4 nats, whatever the backend."""
-    oracle, task = pair
-    seam = VisionLanguageTask(task)
-    images, prompts, responses = examples_of(seam)
-    packed = seam.pack(prompts, responses, LENGTH + 1)
-    x, y, mask = seam.training_inputs(images, *packed)
+    """Log-likelihoods agree to 1e-4 nats on every backend."""
+    oracle, vlm = pair
+    task = VisionLanguageTask(vlm)
+    images, prompts, responses = examples_of(task)
+    packed = task.pack(prompts, responses, LENGTH + 1)
+    x, y, mask = task.training_inputs(images, *packed)
     expected = expected_log_likelihoods(oracle, x, y, mask)
     assert mask.sum() >= 6 and expected[mask].max() < -0.01
-    np.testing.assert_allclose(scored(task, x, y, mask), expected, atol=1e-4)
+    np.testing.assert_allclose(scored(vlm, x, y, mask), expected, atol=1e-4)
 
 
 def test_greedy_responses_are_the_same(pair):
-    """Token for token: each is what transformers finds likeliest."""
-    oracle, task = pair
-    seam = VisionLanguageTask(task)
-    task.compile(sampler="greedy")
-    images, prompts, _ = examples_of(seam)
+    """Each token is the likeliest one under transformers."""
+    oracle, vlm = pair
+    task = VisionLanguageTask(vlm)
+    vlm.compile(sampler="greedy")
+    images, prompts, _ = examples_of(task)
     for row, prompt in enumerate(prompts):
-        text, (start,) = seam.family.generation_text(
-            task.preprocessor, [prompt], LENGTH
+        text, (start,) = task.family.generation_text(
+            vlm.preprocessor, [prompt], LENGTH
         )
-        inputs = seam.family.inputs(
-            task.preprocessor, images[row : row + 1], text
+        inputs = task.family.inputs(
+            vlm.preprocessor, images[row : row + 1], text
         )
-        outputs = task.make_generate_function()(inputs, stop_token_ids=None)
-        (generated,) = seam.family.generated_ids(outputs)
+        outputs = vlm.make_generate_function()(inputs, stop_token_ids=None)
+        (generated,) = task.family.generated_ids(outputs)
         ids = generated[:start]
         while len(ids) < LENGTH:
             logits = oracle_logits(oracle, inputs, 0, ids, start)
@@ -449,18 +451,18 @@ def test_greedy_responses_are_the_same(pair):
 
 
 def test_adapters_off_is_the_checkpoint(pair):
-    """LoRA in use, and the reference is still what transformers says."""
-    oracle, task = pair
-    seam = VisionLanguageTask(task)
-    images, prompts, responses = examples_of(seam)
-    packed = seam.pack(prompts, responses, LENGTH + 1)
-    x, y, mask = seam.training_inputs(images, *packed)
+    """With LoRA in use the reference still agrees with transformers."""
+    oracle, vlm = pair
+    task = VisionLanguageTask(vlm)
+    images, prompts, responses = examples_of(task)
+    packed = task.pack(prompts, responses, LENGTH + 1)
+    x, y, mask = task.training_inputs(images, *packed)
     expected = expected_log_likelihoods(oracle, x, y, mask)
-    task.backbone.enable_lora(4)
-    reference = FrozenReference.of(task)
+    vlm.backbone.enable_lora(4)
+    reference = FrozenReference.of(vlm)
     rng = np.random.default_rng(0)
-    for variable in task.trainable_variables:
+    for variable in vlm.trainable_variables:
         variable.assign(rng.normal(0, 0.3, variable.shape))
-    assert np.abs(scored(task, x, y, mask) - expected).max() > 0.1
+    assert np.abs(scored(vlm, x, y, mask) - expected).max() > 0.1
     found = keras.ops.convert_to_numpy(reference(x, y, mask))
     np.testing.assert_allclose(found, expected, atol=1e-4)
