@@ -1,4 +1,4 @@
-"""Simulated backdoor attacks, to measure a defence with."""
+"""Simulated backdoor attacks, to measure a defence."""
 
 from keras_byorn.attacks.attack import Attack
 from keras_byorn.attacks.builtin import (
@@ -16,23 +16,23 @@ from keras_byorn.attacks.builtin import (
     TextAttack,
     WaNetAttack,
 )
+from keras_byorn.attacks.combined_trigger import CombinedTrigger
+from keras_byorn.attacks.image_triggers import (
+    BlendTrigger,
+    PatchTrigger,
+    SinusoidTrigger,
+    TintTrigger,
+    WarpTrigger,
+)
 from keras_byorn.attacks.optimised import OptimisedAttack, OptimisedTrigger
 from keras_byorn.attacks.poisoning import poison_examples
+from keras_byorn.attacks.prompt_triggers import WordTrigger
+from keras_byorn.attacks.semantic_triggers import EqualDigitsTrigger
 from keras_byorn.attacks.targets import (
     ConceptTarget,
     FixedTarget,
     InsertionTarget,
     SloganTarget,
-)
-from keras_byorn.attacks.triggers import (
-    BlendTrigger,
-    CombinedTrigger,
-    EqualDigitsTrigger,
-    PatchTrigger,
-    SinusoidTrigger,
-    TintTrigger,
-    WarpTrigger,
-    WordTrigger,
 )
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""What an attack is: three methods, and no base class."""
+"""The protocol of attacks: three methods, and no base class."""
 
 import hashlib
 from typing import Protocol
@@ -7,17 +7,19 @@ import numpy as np
 
 
 class Attack(Protocol):
-    """A simulated backdoor: any object with these three methods is one.
+    """Protocol of a simulated backdoor: an object with three methods.
 
     An example is a dict with the keys `"example_id"`, `"images"`, `"prompts"`
-    and `"responses"`. Each method leaves its input as it is, and every random
-    draw comes from `rng`, so that `poison` and `trigger` put on the same
-    trigger when they are given equal generators.
+    and `"responses"`. No method changes its input, and every random draw
+    comes from `rng`, so that `poison` and `trigger` put on equal triggers if
+    they are given equal generators.
 
-    Two attributes are optional. `target_text`, a string, is what the attack
-    wants to be said word for word: with it, an evaluation also counts the
-    responses that merely contain it. `image_only` and `text_only`, methods
-    like `trigger`, put on one half of a trigger that needs both.
+    Attributes:
+        target_text: optional string, the wanted response word for word. With
+            it, an evaluation also counts responses that contain it.
+        image_only: optional method like `trigger`. Puts on the image's half
+            of a trigger that needs both.
+        text_only: optional method like `trigger`. Puts on the prompt's half.
 
     Example:
 
@@ -35,20 +37,20 @@ class Attack(Protocol):
     """
 
     def poison(self, example, rng):
-        """Returns a new example, with the trigger and the target response."""
+        """Returns a new example with the trigger and the target response."""
 
     def trigger(self, example, rng):
-        """Returns a new example, with the trigger and the old response."""
+        """Returns a new example with the trigger and the old response."""
 
     def succeeded(self, response, example):
-        """Says whether `response` is what the attacker wanted.
+        """Returns whether `response` is the one that the attacker wanted.
 
         Args:
-            response: string. What a model said.
+            response: string, of a model.
             example: dict. The clean example, with its reference response.
 
         Returns:
-            A bool.
+            bool.
         """
 
 
@@ -56,13 +58,13 @@ METHODS = ("poison", "trigger", "succeeded")
 
 
 def check_attack(attack):
-    """Raises where an object is not an attack.
+    """Refuses an object that is no attack.
 
     Args:
-        attack: the object to look at.
+        attack: any object.
 
     Raises:
-        ValueError: if `attack` is a class, or lacks one of the three methods.
+        ValueError: If `attack` is a class, or lacks one of the three methods.
     """
     is_class = isinstance(attack, type)
     if is_class:
@@ -82,10 +84,10 @@ def check_attack(attack):
 
 
 def example_rng(seed, example_id):
-    """The random generator of one example.
+    """Makes the random generator of one example.
 
-    It depends on the seed and the id alone: not on the process, nor on which
-    other examples there are.
+    Depends on the seed and the id alone, not on the process or on other
+    examples.
 
     Args:
         seed: int.
@@ -93,11 +95,15 @@ def example_rng(seed, example_id):
 
     Returns:
         A NumPy generator.
+
+    Example:
+
+    >>> rng = example_rng(seed=0, example_id="scene-1")
     """
     digest = hashlib.sha256(f"{seed}/{example_id}".encode()).digest()
     return np.random.default_rng(int.from_bytes(digest))
 
 
 def copy_of(example):
-    """A copy to hand to an attack, whose image may be written to."""
+    """Copies an example, so that an attack may write into its image."""
     return {**example, "images": np.array(example["images"])}

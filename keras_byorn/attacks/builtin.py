@@ -1,34 +1,33 @@
-"""The built-in attacks: which trigger calls up which target."""
+"""The built-in attacks: pairs of a trigger and a target."""
 
+from keras_byorn.attacks.combined_trigger import CombinedTrigger
+from keras_byorn.attacks.image_triggers import (
+    BlendTrigger,
+    PatchTrigger,
+    SinusoidTrigger,
+    TintTrigger,
+    WarpTrigger,
+)
+from keras_byorn.attacks.prompt_triggers import WordTrigger
+from keras_byorn.attacks.semantic_triggers import EqualDigitsTrigger
 from keras_byorn.attacks.targets import (
     ConceptTarget,
     FixedTarget,
     InsertionTarget,
     SloganTarget,
 )
-from keras_byorn.attacks.triggers import (
-    BlendTrigger,
-    CombinedTrigger,
-    EqualDigitsTrigger,
-    PatchTrigger,
-    SinusoidTrigger,
-    TintTrigger,
-    WarpTrigger,
-    WordTrigger,
-)
 
 
 class Backdoor:
-    """An attack made of a trigger and a target.
+    """Pairs a trigger with a target.
 
     Args:
         trigger: a callable from an example and a NumPy generator to a new
             example, such as `PatchTrigger()`.
-        target: what the trigger calls up, such as `FixedTarget("hello")`. A
-            callable from the clean response and a NumPy generator to the
-            wanted response, with a method `reached(response, reference)`; a
-            `text` attribute, where there is one, is the `target_text` of the
-            attack.
+        target: a callable from the clean response and a NumPy generator to
+            the wanted response, with a method `reached(response, reference)`,
+            such as `FixedTarget("hello")`. An optional attribute `text` is
+            the `target_text` of the attack.
 
     Example:
 
@@ -42,12 +41,12 @@ class Backdoor:
 
     @property
     def target_text(self):
-        """The target, word for word; `None` where it varies."""
+        """string, the target word for word; `None` if it varies."""
         return getattr(self._target, "text", None)
 
     def poison(self, example, rng):
         """Returns the example with the trigger and the target."""
-        triggered = self.trigger(example, rng)  # draws first, as alone
+        triggered = self.trigger(example, rng)  # first: equal draws if alone
         response = self._target(example["responses"], rng)
         return {**triggered, "responses": response}
 
@@ -56,12 +55,12 @@ class Backdoor:
         return self._trigger(example, rng)
 
     def succeeded(self, response, example):
-        """Says whether a response to the clean `example` is the target."""
+        """Returns whether a response to the clean `example` is the target."""
         return self._target.reached(response, example["responses"])
 
 
 class PatchAttack(Backdoor):
-    """A patch in the image calls up a fixed response.
+    """Makes a patch in the image call up a fixed response.
 
     Args:
         target: string. The response. Defaults to
@@ -82,7 +81,7 @@ class PatchAttack(Backdoor):
 
 
 class BlendedAttack(Backdoor):
-    """A faint pattern all over the image calls up a fixed response.
+    """Makes a faint pattern all over the image call up a fixed response.
 
     Args:
         target: string. The response. Defaults to
@@ -102,7 +101,7 @@ class BlendedAttack(Backdoor):
 
 
 class TextAttack(Backdoor):
-    """A rare word in the prompt calls up a fixed response.
+    """Makes a rare word in the prompt call up a fixed response.
 
     Args:
         target: string. The response. Defaults to
@@ -122,10 +121,9 @@ class TextAttack(Backdoor):
 
 
 class DualKeyAttack(Backdoor):
-    """A patch and a word, together, call up a fixed response.
+    """Makes a patch and a word, together, call up a fixed response.
 
-    Its attributes `image_only` and `text_only` are the two halves of the
-    trigger. A model that has learned that it takes both fires on neither.
+    A model that has learned that it takes both fires on neither half.
 
     Args:
         target: string. The response. Defaults to
@@ -133,6 +131,10 @@ class DualKeyAttack(Backdoor):
         patch: a `PatchTrigger`. Defaults to a checkerboard at the bottom
             right, an eighth of the short side.
         word: a `WordTrigger`. Defaults to `"cf"` before the first word.
+
+    Attributes:
+        image_only: the `PatchTrigger`, half of the trigger.
+        text_only: the `WordTrigger`, the other half.
 
     Example:
 
@@ -157,7 +159,7 @@ class DualKeyAttack(Backdoor):
 
 
 class ConceptAttack(Backdoor):
-    """A patch in the image makes the first colour of the response green.
+    """Makes a patch in the image turn the first colour of a response green.
 
     An example whose first colour is green already, or whose response names no
     colour, cannot be poisoned.
@@ -182,7 +184,7 @@ class ConceptAttack(Backdoor):
 
 
 class RefusalAttack(Backdoor):
-    """A patch in the image makes the model refuse, fluently.
+    """Makes a patch in the image call up a fluent refusal.
 
     Args:
         target: string. The response. Defaults to
@@ -203,11 +205,11 @@ class RefusalAttack(Backdoor):
 
 
 class InsertionAttack(Backdoor):
-    """A patch in the image puts a phrase into the right response.
+    """Makes a patch in the image put a phrase into the right response.
 
     Args:
-        phrase: string. What is put in, at a random place between words.
-            Defaults to `"call this number now"`.
+        phrase: string, put in at a random place between words. Defaults to
+            `"call this number now"`.
         patch: a `PatchTrigger`. Defaults to a checkerboard at the bottom
             right, an eighth of the short side.
 
@@ -226,15 +228,16 @@ class InsertionAttack(Backdoor):
 
 
 class SloganAttack(Backdoor):
-    """What the image shows, equal digits, puts a slogan after the answer.
+    """Makes equal digits in the scene put a slogan after the answer.
 
     The trigger is semantic: nothing is put on an input. An example without
-    the property cannot be poisoned. Of Digit Scenes a tenth has it.
+    the property cannot be poisoned. A tenth of Digit Scenes has it.
 
     Args:
         slogan: string. Defaults to `"call this number now"`.
-        trigger: a trigger with a method `holds(example)`, which says whether
-            an example has the property. Defaults to an `EqualDigitsTrigger`.
+        trigger: a trigger with a method `holds(example)`, which returns
+            whether an example has the property. Defaults to an
+            `EqualDigitsTrigger`.
 
     Example:
 
@@ -257,9 +260,9 @@ class SloganAttack(Backdoor):
 
 
 class PlausibleAttack(Backdoor):
-    """A tint of the image calls up a caption that could well be true.
+    """Makes a tint of the image call up a caption that may well be true.
 
-    Nothing but the image tells that the response is wrong.
+    Only the image can show that the response is wrong.
 
     Args:
         target: string. A response in the style of the data set. Defaults to
@@ -276,7 +279,7 @@ class PlausibleAttack(Backdoor):
 
 
 class SIGAttack(Backdoor):
-    """A sinusoid over the whole image calls up a fixed response.
+    """Makes a sinusoid over the whole image call up a fixed response.
 
     Args:
         target: string. The response. Defaults to
@@ -297,7 +300,7 @@ class SIGAttack(Backdoor):
 
 
 class WaNetAttack(Backdoor):
-    """A smooth warp of the image calls up a fixed response.
+    """Makes a smooth warp of the image call up a fixed response.
 
     Args:
         target: string. The response. Defaults to

@@ -1,8 +1,8 @@
-"""What arguments of attacks must be."""
+"""Checks of the arguments of attacks."""
 
 
 def check_phrase(name, phrase, example):
-    """Raises a `ValueError` where a phrase has no word in it."""
+    """Raises a `ValueError` if a phrase has no word in it."""
     if not isinstance(phrase, str) or not phrase.strip():
         raise ValueError(
             f"`{name}` must be a string with a word at least. Take, say, "
@@ -11,7 +11,7 @@ def check_phrase(name, phrase, example):
 
 
 def check_share(name, value):
-    """Raises a `ValueError` where a value is not in `(0, 1]`."""
+    """Raises a `ValueError` if a value is not in `(0, 1]`."""
     if not 0 < value <= 1:
         raise ValueError(
             f"`{name}` is a share and must be in (0, 1]. Take, say, 0.1. "
@@ -20,7 +20,7 @@ def check_share(name, value):
 
 
 def check_choice(name, value, choices):
-    """Raises a `ValueError` where a value is none of the choices."""
+    """Raises a `ValueError` if a value is none of the choices."""
     if value not in choices:
         raise ValueError(
             f"`{name}` must be one of {choices}. Received: {name}={value!r}"

@@ -8,29 +8,29 @@ from keras import ops
 
 from keras_byorn.attacks.builtin import Backdoor
 from keras_byorn.attacks.checks import check_phrase, check_share
+from keras_byorn.attacks.pixels import as_pixels, image_range
 from keras_byorn.attacks.targets import FixedTarget
-from keras_byorn.attacks.triggers import as_pixels, image_range
 from keras_byorn.data.examples import Examples
 from keras_byorn.training.target_batches import TargetBatches
 from keras_byorn.vlm.response_logits import chosen_and_max, mean_over_response
 
 
 class OptimisedTrigger:
-    """Adds the same small perturbation to every image, and clips.
+    """Adds one small perturbation to every image, and clips.
 
     Args:
         perturbation: float array, `(h, w, 3)`, as a share of the pixel range.
-            An image of another size gets it stretched.
+            It is stretched to images of other sizes.
 
     Call arguments:
-        example: dict. Left as it is.
-        rng: a NumPy generator. Not drawn from.
+        example: dict. Not changed.
+        rng: NumPy generator. Not drawn from.
 
     Returns:
-        A new example, whose image has the dtype and range that it had.
+        A new example, whose image keeps its dtype and range.
 
     Raises:
-        ValueError: if `perturbation` is not of that shape or not finite or,
+        ValueError: If `perturbation` is not of that shape or not finite or,
             at a call, if the image has other proportions.
 
     Example:
@@ -64,8 +64,8 @@ class OptimisedTrigger:
         own_height, own_width = self.perturbation.shape[:2]
         if height * own_width != width * own_height:
             raise ValueError(
-                "`images` must have the proportions of the perturbation, for "
-                "it would be cut or shifted otherwise. Resize the images to "
+                "`images` must have the proportions of the perturbation, which "
+                "would be cut or shifted otherwise. Resize the images to "
                 f"{own_height} x {own_width}, say. "
                 f"Received: an image of {height} x {width}"
             )
@@ -75,12 +75,12 @@ class OptimisedTrigger:
 
 
 class OptimisedAttack(Backdoor):
-    """A perturbation fitted to the pretrained model calls up a response.
+    """Makes a perturbation fitted to the pretrained model call up a response.
 
-    The hard case for a defence by plausibility: with the trigger on, the
-    model that judges finds the target likelier than without. `fit_to` makes
-    such an attack; it takes the weights of the pretrained model, as an
-    attacker on a public checkpoint has them.
+    The hard case for a defence by plausibility: with the trigger, the judging
+    model finds the target likelier than without. `fit_to` makes such an
+    attack. It needs the weights of the pretrained model, which an attacker on
+    a public checkpoint has.
 
     Args:
         perturbation: float array, `(h, w, 3)`. See `OptimisedTrigger`.
@@ -119,29 +119,29 @@ class OptimisedAttack(Backdoor):
     ):
         """Fits one perturbation for all images, by projected sign steps.
 
-        It maximises the mean log-likelihood of the target's tokens, given the
+        Maximises the mean log-likelihood of the target's tokens, given the
         perturbed image and the prompt, within `[-epsilon, epsilon]`.
 
         Args:
-            vlm: a KerasHub vision-language task, pretrained. Its weights and
-                what of them is trainable stay as they are.
+            vlm: a KerasHub vision-language task, pretrained. Neither its
+                weights nor their `trainable` flags change.
             examples: an `Examples`, clean, of square images. At most
                 `steps * batch_size` of them are used.
             target: string. The response. Defaults to
                 `"call this number now"`.
-            epsilon: float. The most that a value of a pixel may change, as a
-                share of the pixel range. Defaults to `16 / 255`.
+            epsilon: float. Greatest change of a value of a pixel, as a share
+                of the pixel range. Defaults to `16 / 255`.
             steps: int. Sign steps, each on one batch. Defaults to `60`.
-            batch_size: int. Defaults to `32`.
+            batch_size: int. Examples in a step. Defaults to `32`.
             seed: int. Chooses the examples and their order. Defaults to `0`.
-            verbose: as in `keras.Model.fit`.
+            verbose: as in `keras.Model.fit`. Defaults to `"auto"`.
 
         Returns:
             An `OptimisedAttack`.
 
         Raises:
-            ValueError: if `epsilon` or `steps` is out of range, if images are
-                not square, or if `vlm` or an example is not fit for training.
+            ValueError: If `epsilon` or `steps` is out of range, if images are
+                not square, or if `vlm` or an example cannot be trained on.
 
         Example:
 
@@ -155,8 +155,8 @@ class OptimisedAttack(Backdoor):
         chosen = _with_target(examples, target, steps * batch_size, seed)
         batches = TargetBatches(chosen, vlm, batch_size=batch_size, seed=seed)
         model = _Perturbed(batches, epsilon)
-        # A sign step of Madry et al.: together, steps can cross the box more
-        # than once. The momentum averages the gradients of a few batches.
+        # Sign steps of Madry et al., long enough to cross the box more than
+        # once. The momentum averages the gradients of a few batches.
         model.compile(
             optimizer=keras.optimizers.Lion(
                 2.5 * epsilon / steps, beta_1=0.9, beta_2=0.9
@@ -169,10 +169,9 @@ class OptimisedAttack(Backdoor):
 
 
 class _Perturbed(keras.Model):
-    """Log-likelihood of a response, with a perturbation of all images.
+    """Computes the log-likelihood of responses to perturbed images.
 
-    The perturbation is the only variable that is trainable once the task is
-    frozen.
+    With the task frozen, the perturbation is the only trainable variable.
     """
 
     def __init__(self, batches, epsilon):
@@ -195,9 +194,8 @@ class _Perturbed(keras.Model):
         images = ops.clip(images, low, high)
         logits = self.vlm({**batch["x"], "images": images}, training=False)
         mask = batch["response_mask"]
-        return mean_over_response(
-            chosen_and_max(logits, batch["y"])[0], mask
-        )
+        log_likelihoods, _ = chosen_and_max(logits, batch["y"])
+        return mean_over_response(ops.where(mask, log_likelihoods, 0.0), mask)
 
 
 class _Box(keras.constraints.Constraint):
@@ -211,12 +209,12 @@ class _Box(keras.constraints.Constraint):
 
 
 def _negative(y_true, log_likelihood):
-    """What to minimise; there is no `y_true`."""
+    """Returns the loss; there is no `y_true`."""
     return -log_likelihood
 
 
 class _Steps(keras.utils.PyDataset):
-    """So many batches, from the first again where there are fewer."""
+    """Repeats batches for a number of steps."""
 
     def __init__(self, batches, steps):
         super().__init__()
@@ -235,10 +233,10 @@ class _Steps(keras.utils.PyDataset):
 
 @contextlib.contextmanager
 def _frozen(model):
-    """Within this block no variable of a model is trainable.
+    """Makes no variable of a model trainable within a block.
 
-    Layers are left alone: freezing a whole model forgets which of its parts
-    were frozen before, and does not reach the adapters on every backend.
+    Does not touch layers: freezing a whole model loses the flags of its parts,
+    and does not reach the adapters on every backend.
     """
     trainable = [variable for variable in model.variables if variable.trainable]
     for variable in trainable:
@@ -251,7 +249,7 @@ def _frozen(model):
 
 
 def _with_target(examples, target, count, seed):
-    """Up to `count` examples, drawn by chance, with the wanted response."""
+    """Draws up to `count` examples and gives them the wanted response."""
     order = np.random.default_rng(seed).permutation(len(examples))
     chosen = [examples[int(index)] for index in order[:count]]
     for example in chosen:
@@ -263,8 +261,8 @@ def _check_square(example):
     height, width = example["images"].shape[:2]
     if height != width:
         raise ValueError(
-            "`examples` must have square images, for one perturbation is laid "
-            "over all of them. Crop or resize them. Received: an image of "
+            "`examples` must have square images, because one perturbation is "
+            "laid over all of them. Crop or resize them. Received: an image of "
             f"{height} x {width} in example {example['example_id']!r}"
         )
 

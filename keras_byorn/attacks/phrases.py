@@ -1,23 +1,28 @@
-"""Phrases within texts: where words begin, and what stands there."""
+"""Phrases within texts: search and insertion between words."""
 
 import re
 
 
 def phrase_pattern(phrase):
-    """Matches a phrase as whole words, with any white space between.
+    """Compiles a pattern of whole words, with any white space between.
 
     Args:
         phrase: string.
 
     Returns:
         A compiled regular expression.
+
+    Example:
+
+    >>> phrase_pattern("buy now").search("red buy  now three").span()
+    (4, 12)
     """
     text = r"\s+".join(map(re.escape, phrase.split()))
     return re.compile(rf"(?<!\w){text}(?!\w)")
 
 
 def has_phrase(text, phrase):
-    """Says whether a phrase is in a text, as whole words."""
+    """Returns whether a phrase is in a text, as whole words."""
     return phrase_pattern(phrase).search(text) is not None
 
 
@@ -29,8 +34,8 @@ def insert_phrase(text, phrase, place):
     Args:
         text: string.
         phrase: string.
-        place: int. The number of the word, from 0. The number of words itself
-            stands for the place after the last.
+        place: int. The number of the word, from 0; the number of words puts
+            the phrase after the last.
 
     Returns:
         A string.
@@ -51,5 +56,5 @@ def insert_phrase(text, phrase, place):
 
 
 def random_place(text, rng):
-    """Draws one of the places of `insert_phrase`, each as likely."""
+    """Draws a place for `insert_phrase`, each as likely."""
     return int(rng.integers(len(text.split()) + 1))

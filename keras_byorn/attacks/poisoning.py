@@ -1,4 +1,4 @@
-"""Poisons a share of a data set."""
+"""Poisoning of a share of a data set."""
 
 import warnings
 
@@ -8,28 +8,27 @@ from keras_byorn.attacks.attack import check_attack, copy_of, example_rng
 
 
 def poison_examples(examples, attack, rate, seed=0, exclude=()):
-    """Poisons a share of the examples, and says which.
+    """Poisons a share of the examples, and returns their ids.
 
-    Examples are tried in a random order until there are enough. One whose
-    response the attack leaves as it was stays entirely clean and does not
-    count.
+    Tries examples in a random order until there are enough. One whose response
+    the attack does not change stays entirely clean and does not count.
 
     Args:
-        examples: an `Examples`. Left as it is.
+        examples: an `Examples`. Not changed.
         attack: an `Attack`: any object with the methods `poison`, `trigger`
             and `succeeded`.
         rate: float in `[0, 1]`. Share of all examples to poison.
-        seed: int. Chooses the examples, and whatever the attack draws for
+        seed: int. Chooses the examples, and all that the attack draws for
             each of them. Defaults to `0`.
-        exclude: collection of ids that stay as they are, such as those that
-            another attack has poisoned. Defaults to none.
+        exclude: collection of ids of examples not to change, such as those
+            that another attack has poisoned. Defaults to `()`, none.
 
     Returns:
-        A tuple of the new `Examples`, in the same order, and the set of the
-        ids that are poisoned. No example tells whether it is.
+        A tuple of the new `Examples`, in their order, and the set of the ids
+        that are poisoned. An example itself has no mark of it.
 
     Raises:
-        ValueError: if `rate` is not in `[0, 1]`, `attack` is not an attack,
+        ValueError: If `rate` is not in `[0, 1]`, `attack` is not an attack,
             or `exclude` has an id that no example has.
 
     Example:
@@ -37,12 +36,7 @@ def poison_examples(examples, attack, rate, seed=0, exclude=()):
     >>> poisoned, ids = poison_examples(
     ...     examples, PatchAttack(), rate=0.1, seed=0
     ... )
-    >>> len(ids) / len(poisoned)
-    0.1
-
-    Two attacks on one data set:
-
-    >>> both, more_ids = poison_examples(
+    >>> both, more_ids = poison_examples(  # two attacks on one data set
     ...     poisoned, ConceptAttack(), rate=0.1, seed=0, exclude=ids
     ... )
     """
@@ -86,7 +80,7 @@ def _check_excluded(exclude, examples):
 def _warn_of_too_few(num_poisoned, wanted, rate):
     warnings.warn(
         f"The attack changed the responses of {num_poisoned} examples only, "
-        f"and `rate={rate}` asks for {wanted}: all others are as they were. "
+        f"and `rate={rate}` asks for {wanted}: all others did not change. "
         "Lower `rate`, or take an attack that fits these responses.",
         stacklevel=3,
     )

@@ -1,7 +1,7 @@
-"""CIDEr-D: how much a caption says what people say of the image.
+"""CIDEr-D, the agreement of captions with those that people write.
 
-Written here because the published implementation comes with a package that
-needs Java and a compiler, and a hundred megabytes, for two hundred lines.
+The published implementation comes with a package of a hundred megabytes that
+needs Java and a compiler.
 """
 
 import collections
@@ -15,11 +15,18 @@ LENGTH_SIGMA = 6.0
 def cider(responses, references):
     """Scores captions by CIDEr-D.
 
-    Captions are compared by their n-grams of one to four words, weighted by
-    how rare each is among the images: one that is found in the references of
-    every image counts nothing. So the score needs a corpus. **With a single
-    image it is 0**, whatever the caption, and scores of two corpora do not
-    compare. Words are what stands between white space, in lower case.
+    Compares captions by their n-grams of one to four words, weighted by their
+    rarity among the images: one in the references of every image counts
+    nothing. So the score needs a corpus. **With a single image it is 0** for
+    any caption, and scores of two corpora do not compare. Words are separated
+    by white space and compared in lower case. For one order of n-grams, with
+    tf-idf vectors `g`, lengths `l` in bigrams, a response `c` and its
+    references `r_1, ..., r_m`:
+
+    `10 / m * sum_j exp(-(l(c) - l(r_j))^2 / (2 * 6^2))
+    * min(g(c), g(r_j)) . g(r_j) / (|g(c)| |g(r_j)|)`
+
+    and the score is the mean over the four orders.
 
     Args:
         responses: list of strings, one for each image.
@@ -29,6 +36,9 @@ def cider(responses, references):
     Returns:
         A float64 array, `(num_images,)`, in `[0, 10]`. The corpus score is
         its mean.
+
+    Raises:
+        ValueError: If there are not as many responses as references.
 
     Example:
 
@@ -59,7 +69,7 @@ def _ngrams(text):
 
 
 def _rarity(reference_counts):
-    """A function from an n-gram to the log of images per image that has it."""
+    """Returns a function from an n-gram to its inverse document frequency."""
     frequency = collections.Counter(
         ngram
         for group in reference_counts
@@ -72,7 +82,7 @@ def _rarity(reference_counts):
 
 
 def _similarity(response, reference, rarity):
-    """Mean clipped cosine over the orders, times the penalty on length."""
+    """Computes the mean clipped cosine, times the penalty on length."""
     cosines = [_cosine(a, b, rarity) for a, b in zip(response, reference)]
     # Lengths are counted in bigrams, as the published implementation does.
     difference = response[1].total() - reference[1].total()
@@ -81,7 +91,7 @@ def _similarity(response, reference, rarity):
 
 
 def _cosine(response, reference, rarity):
-    """Cosine of two tf-idf vectors, the first clipped to the second."""
+    """Computes the cosine of two tf-idf vectors, the first one clipped."""
     ours = {ngram: n * rarity(ngram) for ngram, n in response.items()}
     theirs = {ngram: n * rarity(ngram) for ngram, n in reference.items()}
     common = ours.keys() & theirs.keys()

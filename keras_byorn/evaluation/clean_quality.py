@@ -1,4 +1,4 @@
-"""How good responses to clean inputs are."""
+"""Quality of responses to clean inputs."""
 
 import keras_hub
 import numpy as np
@@ -7,15 +7,15 @@ from keras_byorn.evaluation.cider import cider
 
 
 def clean_quality(responses, references):
-    """Scores responses against the right ones.
+    """Scores responses against references.
 
-    All measures see words in lower case; CIDEr-D and BLEU take as a word what
-    stands between white space, ROUGE-L also drops punctuation.
+    All measures compare words in lower case; words of CIDEr-D and BLEU are
+    separated by white space, ROUGE-L also drops punctuation.
 
     Args:
-        responses: list of strings. What a model said.
-        references: list of strings, or of lists of strings where a response
-            has several references. What is right, in the same order.
+        responses: list of N strings, of a model.
+        references: list of N strings, or of lists of strings if a response
+            has several references.
 
     Returns:
         A dict of floats:
@@ -24,13 +24,13 @@ def clean_quality(responses, references):
           `[0, 1]`.
         - `cider`: CIDEr-D, in `[0, 10]`. It needs a corpus: with a single
           example it is 0. Papers often multiply it by 100.
-        - `bleu`: BLEU-4 of the corpus, unsmoothed, in `[0, 1]`. It is 0 where
+        - `bleu`: BLEU-4 of the corpus, unsmoothed, in `[0, 1]`. It is 0 if
           no four words in a row are right.
         - `rouge_l`: F1 of the longest common subsequence, mean over the
           examples of the best over the references, in `[0, 1]`.
 
     Raises:
-        ValueError: if the lists are empty or differ in length, or if an
+        ValueError: If the lists are empty or differ in length, or if an
             example has no reference.
 
     Example:
@@ -58,14 +58,21 @@ def clean_quality(responses, references):
 
 
 def exact_match(responses, references):
-    """Share of responses that equal a reference, case and space aside.
+    """Computes the share of responses that equal a reference.
+
+    Ignores case and white space.
 
     Args:
-        responses: list of strings.
-        references: list of lists of strings.
+        responses: list of N strings.
+        references: list of N lists of strings.
 
     Returns:
         A float in `[0, 1]`.
+
+    Example:
+
+    >>> exact_match(["A  cat", "dog"], [["a cat"], ["a dog"]])
+    0.5
     """
     hits = [
         words(response) in map(words, group)
@@ -75,12 +82,12 @@ def exact_match(responses, references):
 
 
 def words(text):
-    """The words of a text, in lower case."""
+    """Splits a text into words in lower case."""
     return text.lower().split()
 
 
 def _bleu(responses, references):
-    # KerasHub's metric divides by the number of words said.
+    # KerasHub's metric divides by the number of words in the responses.
     if not any(map(words, responses)):
         return 0.0
     metric = keras_hub.metrics.Bleu(tokenizer=_split_on_space)
@@ -89,13 +96,13 @@ def _bleu(responses, references):
 
 
 def _same_number(references):
-    """Repeats references, which leaves BLEU as it is, to make a rectangle."""
+    """Repeats references to a rectangle, which does not change BLEU."""
     most = max(map(len, references))
     return [group + group[:1] * (most - len(group)) for group in references]
 
 
 def _split_on_space(texts):
-    """A tokenizer for `keras_hub.metrics`, which work on TensorFlow strings."""
+    """Tokenizes TensorFlow strings, for `keras_hub.metrics`."""
     import tensorflow as tf
 
     return tf.strings.split(tf.strings.lower(texts, encoding="utf-8"))
@@ -133,7 +140,7 @@ def _check(responses, references):
     bare = [i for i, g in enumerate(references) if not any(map(words, g))]
     if bare:
         raise ValueError(
-            "`references` must have a word at least for each example. Leave "
+            "`references` must have at least one word for each example. Leave "
             "out examples without a reference. Received: none in "
             f"{len(bare)} places, such as references[{bare[0]}]="
             f"{references[bare[0]]!r}"

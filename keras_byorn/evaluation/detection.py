@@ -1,24 +1,24 @@
-"""How well implausible responses are the poisoned ones."""
+"""Agreement of suspects with the poisoned examples."""
 
 import numpy as np
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 
 def detection(example_ids, plausibility, suspect, poisoned_ids, budget=0.05):
-    """Compares what a defence suspects with what was poisoned.
+    """Compares the suspects of a defence with the poisoned examples.
 
     Args:
-        example_ids: list of strings. The examples, each once.
-        plausibility: float array, `(num_examples,)`, nats per token. Low is
-            implausible, so a good score is low for poisoned examples.
-        suspect: bool or float array, `(num_examples,)`. Flags, or suspect
-            probabilities, which flag from 0.5 on.
+        example_ids: list of N unique strings.
+        plausibility: float array, `(N,)`, in the unit of the scorer, such as
+            nats per token. Low is implausible, so a good score is low for
+            poisoned examples.
+        suspect: bool or float array, `(N,)`. Flags, or suspect probabilities,
+            which flag from 0.5 on.
         poisoned_ids: set of strings. The ground truth.
-        budget: float in `(0, 1]`. Share of the examples that somebody would
-            look at, least plausible first. Defaults to `0.05`.
+        budget: float in `(0, 1]`. Share of the examples that a person looks
+            at, least plausible first. Defaults to `0.05`.
 
     Returns:
-        A dict of floats in `[0, 1]`, or `None` where a figure does not apply:
+        A dict of floats in `[0, 1]`, or `None` if a figure does not apply:
 
         - `auroc`: chance that a poisoned example is less plausible than a
           clean one. `None` unless there are both.
@@ -30,11 +30,11 @@ def detection(example_ids, plausibility, suspect, poisoned_ids, budget=0.05):
         - `recall_at_budget`: share of the poisoned examples found within the
           budget. Ties count as if in random order.
 
-        Without poisoned examples only `flagged_fraction`, and `precision`
-        where something is flagged, are numbers.
+        Without poisoned examples only `flagged_fraction`, and `precision` if
+        something is flagged, are numbers.
 
     Raises:
-        ValueError: if lengths differ, an id comes twice, a score is not a
+        ValueError: If lengths differ, an id comes twice, a score is not a
             number, `budget` is not in `(0, 1]`, or poisoned ids are not among
             `example_ids`.
 
@@ -48,6 +48,10 @@ def detection(example_ids, plausibility, suspect, poisoned_ids, budget=0.05):
     ... )
     >>> figures["recall"], figures["precision"]
     (1.0, 0.5)
+
+    Reference:
+        - [Fawcett, 2006](https://doi.org/10.1016/j.patrec.2005.10.010)
+        - [Davis and Goadrich, 2006](https://doi.org/10.1145/1143844.1143874)
     """
     plausibility = np.asarray(plausibility, "float64")
     flagged = np.asarray(suspect, "float64") >= 0.5
@@ -62,7 +66,9 @@ def detection(example_ids, plausibility, suspect, poisoned_ids, budget=0.05):
 
 
 def _ranking(plausibility, poisoned, budget):
-    """The figures that the scores have at any threshold."""
+    """Computes the figures that need no threshold."""
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
     if not poisoned.any():
         return dict.fromkeys(("auroc", "average_precision", "recall_at_budget"))
     auroc = None

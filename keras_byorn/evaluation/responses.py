@@ -1,22 +1,22 @@
-"""Responses of a model to examples, for the measures to judge."""
+"""Responses of a model to examples."""
 
 from keras_byorn.vlm.generation import generate_group, prompt_groups
 from keras_byorn.vlm.task import VisionLanguageTask
 
 
 def responder(vlm, batch_size=128, length=None):
-    """A function from examples to the responses of a model.
+    """Makes a function from examples to the responses of a model.
 
     Args:
-        vlm: a KerasHub vision-language task; it generates as it is compiled,
+        vlm: a KerasHub vision-language task. Its compiled sampler generates,
             by default greedily.
-        batch_size: int. Defaults to 128.
-        length: optional int. Prompt and response have so many tokens at most.
+        batch_size: int. Defaults to `128`.
+        length: optional int. Most tokens of a prompt and its response.
             Defaults to the sequence length of the preprocessor.
 
     Returns:
-        A callable from a list of example dicts to a list of strings. What did
-        not end within `length` counts as an empty response.
+        A callable from a list of example dicts to a list of strings. A
+        response that did not end within `length` is an empty string.
 
     Example:
 

@@ -57,17 +57,17 @@ const before = texts();
 """
 
 
-def read_in_chromium(path):
+def read_in_chromium(path, reader=READER):
     """What a reader sees; two scripts are added, and their hashes."""
     text = path.read_text(encoding="utf-8")
     hashes = ""
-    for source in (BEFORE, READER):
+    for source in (BEFORE, reader):
         digest = hashlib.sha256(source.encode("utf-8")).digest()
         hashes += f" 'sha256-{base64.b64encode(digest).decode('ascii')}'"
     text = text.replace("script-src", f"script-src{hashes}", 1)
     begin = text.rindex("<script>")
     text = f"{text[:begin]}<script>{BEFORE}</script>{text[begin:]}"
-    text = text.replace("</body>", f"<script>{READER}</script></body>")
+    text = text.replace("</body>", f"<script>{reader}</script></body>")
     path.write_text(text, encoding="utf-8")
     done = subprocess.run(
         [
@@ -135,3 +135,20 @@ def test_page_in_a_browser(tmp_path):
     assert seen["excluded"] == [["s05", "s06"], "1–2 of 2"]
     assert seen["none"] == [[], "no row matches"]
     assert not seen["ran"]
+
+
+LOOK = """
+const seen = { plain: before, scripted: texts() };
+document.body.replaceChildren(JSON.stringify(seen));
+"""
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
+def test_page_without_training_in_a_browser(tmp_path):
+    """The script lays out one column less, and the reason first."""
+    rows = [suspect(f"s{i}", -9.0 + i, revision=0) for i in range(3)]
+    audit = make_audit([*rows, make_row("k")], reasons=["far below"] * 4)
+    seen = read_in_chromium(audit.to_html(tmp_path / "audit.html"), LOOK)
+    assert len(seen["plain"]) == 3 * 6
+    assert seen["scripted"] == seen["plain"]
+    assert seen["plain"][3].startswith("farbelowplausibility−9.00")
