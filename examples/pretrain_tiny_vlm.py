@@ -62,6 +62,7 @@ PRETRAINING = digit_scenes.DigitScenesConfig(
     seed=1_000_000,  # none of the fine-tuning scenes
 )
 VOCABULARY_SIZE = 880
+NUM_UNSEEN = 500  # scenes of each task, to evaluate on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,8 +103,8 @@ FAMILIES = {
 }
 
 
-def main():
-    args = parse_arguments()
+def main(arguments=None):
+    args = parse_arguments(arguments)
     keras.utils.set_random_seed(args.seed)
     config = make_config(args)
     data = load_scenes(config, args)
@@ -119,7 +120,7 @@ def main():
     print(json.dumps({**evaluate(vlm, config, args), "minutes": minutes}))
 
 
-def parse_arguments():
+def parse_arguments(arguments=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -155,7 +156,7 @@ def parse_arguments():
         "--data-dir",
         default=str(pathlib.Path(tempfile.gettempdir()) / "digit_scenes"),
     )
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def make_config(args):
@@ -376,7 +377,7 @@ def evaluate(vlm, config, args):
             name=f"unseen_{name}",
             tasks={name: 1.0},
             num_train=1,
-            num_test=500,
+            num_test=NUM_UNSEEN,
             seed=PRETRAINING.seed,
         )
         test = load_scenes(unseen, args)["test"]
