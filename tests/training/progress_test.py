@@ -1,0 +1,37 @@
+"""Counts of the defence are told in words, and kept as integers."""
+
+import keras
+
+import keras_byorn
+from keras_byorn.training.progress import counts_line
+
+
+def test_zero_counters_are_left_out():
+    logs = {"num_suspect": 400, "num_masked": 0, "num_regenerated": 1234}
+    assert counts_line(logs, 4000) == (
+        "Targets: 400 of 4,000 (10.0 %) suspect, 1,234 regenerated"
+    )
+
+
+def test_the_bar_has_no_counts_and_history_has_them(vlm, make_batches, capsys):
+    model = keras_byorn.BYORnModel(vlm)
+    model.compile(keras.optimizers.AdamW(1e-3, use_ema=True, ema_momentum=0.5))
+    batches = make_batches(vlm)
+    history = model.fit(
+        batches, callbacks=[keras_byorn.BYORnCallback()], verbose=2
+    ).history
+    printed = capsys.readouterr().out
+    assert "num_suspect" not in printed and "num_alarms" not in printed
+    suspects = history["num_suspect"][0]
+    assert f"Targets: {suspects} of 6 (" in printed
+    assert isinstance(suspects, int) and history["num_alarms"] == [0]
+
+
+def test_a_silent_fit_prints_nothing(vlm, make_batches, capsys):
+    model = keras_byorn.BYORnModel(vlm)
+    model.compile(keras.optimizers.AdamW(1e-3, use_ema=True, ema_momentum=0.5))
+    batches = make_batches(vlm, verbose=0)
+    capsys.readouterr()
+    defence = keras_byorn.BYORnCallback(verbose=0)
+    model.fit(batches, epochs=2, callbacks=[defence], verbose=0)
+    assert capsys.readouterr().out == ""
