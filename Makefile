@@ -4,6 +4,7 @@ PYTHON ?= python3
 TORCH ?= 2.13.0
 KERAS_BACKEND ?= jax
 BACKENDS ?= jax tensorflow torch
+PYTEST_ARGS ?=
 
 venv := .venv
 python := $(venv)/bin/python
@@ -11,7 +12,7 @@ ready := $(venv)/.ready
 # PyTorch's threads only wait for one another on models as small as these.
 quiet := TF_CPP_MIN_LOG_LEVEL=3 OMP_NUM_THREADS=1
 
-.PHONY: setup demo test lint notebooks
+.PHONY: setup demo test test-fast lint notebooks
 
 setup: $(ready)
 
@@ -30,8 +31,12 @@ demo: setup
 test: setup
 	$(MAKE) --jobs=2 --keep-going --output-sync=target $(BACKENDS:%=test-%)
 
+# Without the tests that are marked slow.
+test-fast: setup
+	$(MAKE) test PYTEST_ARGS='-m "not slow"'
+
 test-%: setup
-	$(quiet) KERAS_BACKEND=$* $(python) -m pytest --quiet tests
+	$(quiet) KERAS_BACKEND=$* $(python) -m pytest --quiet $(PYTEST_ARGS) tests
 
 lint: setup
 	$(venv)/bin/ruff check .
