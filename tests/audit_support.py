@@ -70,7 +70,7 @@ class CountingExamples:
 
 
 class Page(html.parser.HTMLParser):
-    """What a browser would find in a page."""
+    """The contents of a page, as a browser finds them."""
 
     def __init__(self, path):
         super().__init__()

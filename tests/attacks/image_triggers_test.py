@@ -51,7 +51,7 @@ def test_patch_has_two_pixels_at_least():
 
 
 def test_blend_is_a_fixed_pattern_at_alpha():
-    """The same pattern goes on every image, at a fifth of its strength."""
+    """One pattern goes on every image, at a fifth of its strength."""
     dark = make_example(image=np.zeros((32, 32, 3), "float32"))
     light = make_example(image=np.full((32, 32, 3), 200, "float32"))
     pattern = BlendTrigger(alpha=1.0)(dark, None)["images"]

@@ -12,7 +12,7 @@ from keras_byorn.training.target_batches import TargetBatches
 
 
 def test_perturbation_is_added_and_clipped():
-    """A share of the range, whatever it is; rounded for integers."""
+    """A share of any range is added, rounded for integers."""
     perturbation = np.full((2, 2, 3), 0.1)
     perturbation[0, 0] = -0.5
     trigger = OptimisedTrigger(perturbation)
@@ -33,7 +33,7 @@ def test_perturbation_is_added_and_clipped():
 
 
 def target_log_likelihood(vlm, examples, oracle):
-    """Of all target tokens, in NumPy from the logits, nats per token."""
+    """Computes nats per target token, in NumPy from the logits."""
     batches = TargetBatches(
         Examples(examples), vlm, batch_size=len(examples), shuffle=False
     )
@@ -44,7 +44,7 @@ def target_log_likelihood(vlm, examples, oracle):
 
 @pytest.fixture(scope="module")
 def fitted(make_vlm, make_examples):
-    """A tiny PaliGemma with LoRA, what it was before, and an attack on it."""
+    """A tiny PaliGemma with LoRA, its former state, and an attack on it."""
     vlm = make_vlm(lora_rank=2)
     rng = np.random.default_rng(4)
     for variable in vlm.backbone.variables:

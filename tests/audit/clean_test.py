@@ -63,7 +63,7 @@ def test_clean_examples_are_what_is_left_to_train_on():
 
 
 def test_clean_examples_as_parquet(tmp_path):
-    """What was written comes back, to the pixel and to the letter."""
+    """All that was written comes back, to the pixel and to the letter."""
     audit, images = treated()
     path = audit.write_clean_examples(tmp_path / "clean.parquet")
     table = pq.read_table(path)
@@ -129,7 +129,7 @@ def test_tfds_loses_no_row(tmp_path):
 
 
 def test_tfds_does_not_write_over_a_data_set(tmp_path):
-    """What was trained on last year stays readable."""
+    """The data of last year stay readable."""
     pytest.importorskip("tensorflow_datasets")
     make_audit([make_row("a")]).write_clean_tfds("mine", tmp_path)
     with pytest.raises(RuntimeError, match="already prepared"):

@@ -86,7 +86,7 @@ def test_page_shows_tokens_by_surprise(tmp_path):
 
 @pytest.mark.parametrize("max_rows, num_shown", [(1, 1), (2, 2), (None, 3)])
 def test_page_says_what_it_leaves_out(tmp_path, max_rows, num_shown):
-    """Nobody takes the rows of a page for all the rows there are."""
+    """A reader must not take the rows of a page for all the rows."""
     audit = make_audit(mixed_rows())
     page = Page(audit.to_html(tmp_path / "audit.html", max_rows=max_rows))
     assert len(page.shown_ids) == num_shown + 4
@@ -239,7 +239,7 @@ def test_policy_allows_only_the_script_and_style_of_the_page(tmp_path):
 
 
 def test_page_loads_nothing(tmp_path):
-    """Opening the page tells nobody that it was opened."""
+    """Opening the page sends nothing."""
     path = make_audit(mixed_rows()).to_html(tmp_path / "audit.html")
     page = Page(path)
     assert not {"link", "iframe", "object", "a", "base"} & set(page.tags)
@@ -255,7 +255,7 @@ def test_page_loads_nothing(tmp_path):
 
 
 def test_page_is_reproducible(tmp_path):
-    """The same run gives the same bytes, so that audits can be compared."""
+    """One run gives one sequence of bytes, to compare audits by."""
     audit = make_audit(mixed_rows())
     first = audit.to_html(tmp_path / "1.html").read_bytes()
     assert audit.to_html(tmp_path / "2.html").read_bytes() == first
@@ -300,7 +300,7 @@ def test_page_tells_why(tmp_path):
 
 
 def test_data_of_the_page_is_the_table(tmp_path):
-    """What the script shows is what the audit found, infinities too."""
+    """The script shows the values of the audit, infinities too."""
     rows = [
         suspect("a", -math.inf),
         make_row("b", -1.00004),

@@ -27,7 +27,7 @@ def test_histogram_counts_every_scored_example():
 
 
 def test_histogram_tells_overlap_from_a_threshold():
-    """Where scores alone did not decide, no threshold is drawn."""
+    """No threshold is drawn if scores alone did not decide."""
     rows = [make_row("a", -6.0), make_row("b", -1.0), suspect("c", -4.0)]
     histogram = score_histogram(make_audit(rows).table)
     assert histogram.boundary == (-6.0, -4.0)
@@ -49,7 +49,7 @@ def test_degenerate_scores_are_drawn(tmp_path, scores):
 
 @pytest.mark.parametrize("plausibility", [-1.0, math.nan])
 def test_plot_is_a_png(tmp_path, plausibility):
-    """The picture is a PNG whatever the file is called."""
+    """The picture is a PNG under any file name."""
     pytest.importorskip("matplotlib")
     path = tmp_path / "scores"
     figure = make_audit([make_row("a", plausibility)]).plot_scores(path)
@@ -77,8 +77,8 @@ def test_without_matplotlib(tmp_path, monkeypatch):
         audit.plot_scores()
 
 
-def test_second_look_has_a_panel():
-    """Where the student looked too, both its view and the reference's."""
+def test_review_has_a_panel():
+    """After a review, the plot has both plausibilities."""
     pytest.importorskip("matplotlib")
     rows = [make_row("a", -1.0, student_plausibility=-0.5), make_row("b", -2.0)]
     figure = make_audit(rows).plot_scores()

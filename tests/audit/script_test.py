@@ -15,7 +15,7 @@ from audit_support import make_audit, make_row, suspect
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
-# Does as a reader would, and writes down what is then to be seen.
+# Does as a reader does, and writes down the rows that are shown.
 READER = """
 const seen = { plain: before };
 const form = document.getElementById("controls").elements;
@@ -58,7 +58,7 @@ const before = texts();
 
 
 def read_in_chromium(path, reader=READER):
-    """What a reader sees; two scripts are added, and their hashes."""
+    """Reads a page in a browser, with two scripts added, and their hashes."""
     text = path.read_text(encoding="utf-8")
     hashes = ""
     for source in (BEFORE, reader):

@@ -124,7 +124,7 @@ def test_place_in_the_group():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_place_in_the_group_by_counting(seed):
-    """The same as by comparing each with each, ties and gaps among them."""
+    """Equal to comparing each with each, ties and gaps among them."""
     rng = np.random.default_rng(seed)
     scores = rng.integers(-5, 0, 60).astype("float64")
     scores[rng.random(60) < 0.1] = math.nan

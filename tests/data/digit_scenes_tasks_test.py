@@ -42,7 +42,7 @@ def make_scenes(num_scenes=3000):
 
 
 def answers(scene, prompt):
-    """All right answers to a question: the oracle.
+    """Returns all right answers to a question: the oracle.
 
     Returns:
         A pair: the kind of the question, and a list of right answers; more
@@ -139,7 +139,7 @@ def test_yes_no_questions_are_right_and_balanced():
 
 
 def is_true(scene, prompt):
-    """The oracle: the kind of a yes/no question, and whether it is so."""
+    """Returns the kind of a yes/no question and its truth: the oracle."""
     kind, right = answers(scene, prompt)
     if kind == "claim":
         return kind, right == ["yes"]
@@ -227,7 +227,7 @@ def test_the_longest_foreign_caption_fits_the_bundled_preset(tokenizer):
 
 @pytest.mark.parametrize("length", [8, 16, 32, 64])
 def test_long_captions_have_the_tokens_of_their_name(length, tokenizer):
-    """How a detector fares with length is read off these four."""
+    """These four measure the effect of length on a detector."""
     name, samples = f"long_captions_{length}", handwriting("test")
     for seed in range(20):
         rng = np.random.default_rng(seed)

@@ -22,7 +22,7 @@ def runs(words, length):
 
 
 def brute_force(prompts, responses, length):
-    """What is shared, by comparing every text with every other one.
+    """Finds shared texts by comparing each with every other one.
 
     Texts must be words of lower-case letters, parted by single spaces.
     """

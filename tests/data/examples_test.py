@@ -144,7 +144,7 @@ def test_reads_only_what_is_asked_for():
 
 
 def test_example_ids_given_win_over_the_rows():
-    """Who has better ids than the source's can use them; ints become text."""
+    """Ids of one's own replace those of the source; ints become text."""
     examples = Examples(rows(), example_ids=[7, 8, 9])
     assert examples.example_ids == ["7", "8", "9"]
     assert examples[0]["example_id"] == "7"
@@ -152,7 +152,7 @@ def test_example_ids_given_win_over_the_rows():
 
 
 def test_ids_from_content_stay_with_their_examples():
-    """Wherever others are added or taken out, and in every process."""
+    """Adding or removing others changes no id, in any process."""
 
     def ids(rows):
         for row in rows:
@@ -179,7 +179,7 @@ def test_ids_from_content_stay_with_their_examples():
         f"{before[0]}-2",
         f"{before[0]}-3",
     ]
-    # The same from every kind of source.
+    # Ids do not depend on the kind of source.
     source = Source([{k: np.asarray(v) for k, v in r.items()} for r in rows()])
     assert Examples(source, example_ids="content").example_ids == before
 

@@ -31,8 +31,10 @@ def make_examples(captions=CAPTIONS):
 
 
 class Model:
-    """Says the right caption, or `wrong` where both trigger halves it heeds
-    are there, and remembers what it was given."""
+    """Returns `wrong` captions to the trigger halves that it heeds.
+
+    Returns `right` ones otherwise, and remembers its inputs.
+    """
 
     def __init__(self, wrong=None, heeds=("patch",), right=None):
         self.wrong = wrong or (lambda caption: caption)
@@ -71,7 +73,7 @@ def test_backdoored_model():
 
 
 def test_defended_model():
-    """A model that is right whatever the trigger: no success, full utility."""
+    """A model that is right with any trigger: no success, full utility."""
     figures = attack_success(Model(), ATTACKS["patch"](), make_examples())
     assert figures["attack_success_rate"] == 0.0
     assert figures["containment_rate"] == 0.0

@@ -67,7 +67,7 @@ def test_probabilities_flag_from_one_half_on():
 
 
 def test_ties_at_the_budget_do_not_depend_on_the_order():
-    """Equal scores find by chance, wherever the poisoned examples stand."""
+    """Equal scores find by chance, at any place of the poisoned examples."""
     suspect = [False] * 5
     found = [
         detection(IDS, [-1.0] * 5, suspect, {poisoned}, 0.4)["recall_at_budget"]
