@@ -113,8 +113,7 @@ class Detector:
             cache,
         )
         detection = self._decide(scores)
-        off = "adapters off" if reference.adapters_off else "frozen copy"
-        detection.settings["reference"] = off
+        detection.settings["reference"] = reference.kind
         return detection.with_examples(prepared)
 
     def decide(self, token_scores, prompts, responses, example_ids=None):

@@ -114,6 +114,14 @@ class FrozenReference(keras.Model):
         reference._vision_digest = _digest_of_vision(vlm)
         return reference
 
+    @property
+    def kind(self):
+        """string. The reference in words, for an audit."""
+        if not self.adapters_off:
+            return "frozen copy"
+        has_lora = self.task is not None and lora_layers(self.task)
+        return "adapters off" if has_lora else "the task itself"
+
     def has_vision_of(self, task, vision):
         """bool. Whether an image has these embeddings here, too.
 

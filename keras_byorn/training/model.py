@@ -153,8 +153,9 @@ class BYORnModel(Fitting, keras.Model):
                 training=training,
             ).log_likelihoods
         losses = example_losses(log_likelihoods, response_mask)
-        if training and "position" in extra:
-            self.loss_history.update(extra["position"], losses)
+        history = self.loss_history
+        if training and history is not None and "position" in extra:
+            history.update(extra["position"], losses)
         loss = weighted_mean(losses, weight)
         # The first of the metrics is the tracker of the loss.
         self.metrics[0].update_state(loss, sample_weight=ops.sum(weight))
