@@ -85,8 +85,14 @@ class PreparedExamples:
         )
         self.text_length = self._common_length()
         self.packed = self.pack(self.prompt_ids, self.response_ids)
-        for part in self.packed:
-            part.flags.writeable = False
+        self.response_mask = self.packed[1][:, 1:].astype("bool")
+        for array in (
+            *self.packed,
+            self.response_mask,
+            *self.prompt_ids,
+            *self.response_ids,
+        ):
+            array.flags.writeable = False
         self._bucket(batch_size)
 
     @classmethod
@@ -108,33 +114,32 @@ class PreparedExamples:
             ValueError: if examples were prepared for another task.
         """
         if not isinstance(examples, cls):
-            return cls(examples, vlm, batch_size or 16, **kwargs)
+            batch_size = 16 if batch_size is None else batch_size
+            return cls(examples, vlm, batch_size, **kwargs)
         if vlm is not examples.task.task:
             raise ValueError(
                 "`examples` must be prepared for the task that they are used "
                 "with: pass the same `vlm` to `PreparedExamples`. Received: "
                 f"examples prepared for another {type(vlm).__name__}"
             )
-        return examples.with_batch_size(batch_size or examples.batch_size)
+        if batch_size is None:
+            return examples
+        return examples.with_batch_size(batch_size)
 
     def __len__(self):
         return len(self.examples)
 
     def __repr__(self):
+        lengths = ", ".join(map(str, dict.fromkeys(self.buckets.lengths)))
         return (
             f"<PreparedExamples: {len(self):,} examples for "
-            f"{type(self.task.task).__name__}, up to {self.text_length} "
-            f"tokens in {len(self.buckets)} lengths, batches of "
-            f"{self.batch_size}>"
+            f"{type(self.task.task).__name__}, padded to {lengths} tokens, "
+            f"in batches of {self.batch_size}>"
         )
 
     @property
     def example_ids(self):
         return self.examples.example_ids
-
-    @property
-    def response_mask(self):
-        return self.packed[1][:, 1:].astype("bool")
 
     @property
     def largest_batch(self):

@@ -109,7 +109,7 @@ class DatasetScores:
 
 
 def _checked(token_scores, count):
-    """Token scores as float32 and bool arrays of one shape."""
+    """Token scores as float32 and bool arrays, 0 off the response."""
     mask = np.asarray(token_scores.response_mask, bool)
     given = {
         "log_likelihoods": token_scores.log_likelihoods,
@@ -135,7 +135,11 @@ def _checked(token_scores, count):
             f"{len(mask)} rows for {count} examples"
         )
     _check_finite(arrays, mask)
-    return TokenScores(**arrays, response_mask=mask)
+    zeroed = {
+        name: values if values is None else np.where(mask, values, 0.0)
+        for name, values in arrays.items()
+    }
+    return TokenScores(**zeroed, response_mask=mask)
 
 
 def _check_finite(arrays, mask):
