@@ -38,21 +38,20 @@ class Scaled(keras.layers.Layer):
 
 
 def make_model():
-    model = keras.Sequential([Scaled(), keras.layers.ReLU()])
-    model.build((None, 2))
-    return model
+    inputs = keras.Input((2,))
+    return keras.Model(inputs, keras.layers.ReLU()(Scaled()(inputs)))
 
 
 def test_flatten_layers_reaches_layers_within_layers():
     """The model comes first, and each layer once."""
     model = make_model()
-    scaled, relu = model.layers
+    inputs, scaled, relu = model.layers
     layers = flatten_layers(model)
     assert layers[0] is model
     assert {id(layer) for layer in layers} == {
-        id(layer) for layer in (model, scaled, scaled.dense, relu)
+        id(layer) for layer in (model, inputs, scaled, scaled.dense, relu)
     }
-    assert len(layers) == 4
+    assert len(layers) == 5
     within = flatten_layers(scaled, include_self=False)
     assert within == [scaled.dense]
 
@@ -60,7 +59,7 @@ def test_flatten_layers_reaches_layers_within_layers():
 def test_own_variables_are_of_no_sublayer():
     """Trainable ones come first, in the order of `weights`."""
     model = make_model()
-    scaled, relu = model.layers
+    _, scaled, relu = model.layers
     names = [variable.path for variable in own_variables(scaled)]
     assert names == [scaled.scale.path, scaled.offset.path]
     assert own_variables(scaled.dense) == scaled.dense.weights

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_byorn.audit.html import one_picture
+from keras_byorn.audit.html_images import one_picture
 from keras_byorn.data.examples import Examples
 from keras_byorn.data.prepared import PreparedExamples
 from keras_byorn.vlm.tiny_models.pali_gemma import IMAGE_SIZE
