@@ -64,8 +64,12 @@ def shared_by_suspects(responses, suspects):
 
 
 def _copies(responses):
-    """From normalized words to the positions of responses that have them."""
+    """From normalized words to the positions of responses that have them.
+
+    Responses without any word, such as emoji alone, are copies of no other.
+    """
     copies = collections.defaultdict(list)
     for index, response in enumerate(responses):
-        copies[normalized_words(response)].append(index)
+        if words := normalized_words(response):
+            copies[words].append(index)
     return copies
