@@ -1,4 +1,4 @@
-"""What was scored once is read the next time, and only that."""
+"""Scores that are kept: read the next time, and never wrong."""
 
 import warnings
 
@@ -6,20 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_byorn.detection.dataset_scores import Evidence
-from keras_byorn.detection.score_cache import (
-    KeptEvidence,
-    reference_digest,
-)
-from keras_byorn.detection.reference import FrozenReference
-from keras_byorn.detection.scorers import (
-    Ensemble,
-    MeanLogLikelihood,
-    PointwiseMutualInformation,
-    Regret,
-    WorstSpan,
-)
-from keras_byorn.detection.decisions import FlagFraction
+from keras_byorn.data.prepared import PreparedExamples
 from keras_byorn.data.views import (
     BlankImage,
     Blur,
@@ -27,8 +14,18 @@ from keras_byorn.data.views import (
     Paraphrase,
     ShuffledImage,
 )
-from keras_byorn.training.callback import BYORnCallback
-from keras_byorn.training.model import BYORnModel
+from keras_byorn.detection.decisions import FlagFraction
+from keras_byorn.detection.detector import Detector
+from keras_byorn.detection.reference import FrozenReference
+from keras_byorn.detection.reference_scores import ReferenceScores
+from keras_byorn.detection.score_cache import ScoreCache, reference_digest
+from keras_byorn.detection.scorers import (
+    Ensemble,
+    MeanLogLikelihood,
+    PointwiseMutualInformation,
+    Regret,
+    WorstSpan,
+)
 
 
 @pytest.fixture(scope="module")
@@ -42,36 +39,38 @@ class Runs:
 
     Args:
         folder: path.
-        make_batches: the fixture.
         references: dict. A reference that was used is compiled.
     """
 
-    def __init__(self, folder, make_batches, references):
+    def __init__(self, folder, references):
         self.folder = folder
-        self._make_batches = make_batches
         self._references = references
 
     def __call__(self, vlm, examples, view=None, keep=True):
-        """Token evidence under a view, and how many examples were scored."""
+        """Token scores under a view, and the number of examples scored."""
         if vlm not in self._references:
             self._references[vlm] = FrozenReference(vlm)
         reference = self._references[vlm]
-        batches = self._make_batches(vlm, examples)
-        kept = KeptEvidence(self.folder, reference, batches) if keep else None
+        prepared = prepare(vlm, examples)
+        cache = ScoreCache(self.folder, reference, prepared) if keep else None
         scored = count_scored(reference)
-        evidence = Evidence(reference, batches, kept=kept)
-        return evidence.under(view), sum(scored)
+        scores = ReferenceScores(reference, prepared, cache=cache)
+        return scores.under(view), sum(scored)
+
+
+def prepare(vlm, examples):
+    return PreparedExamples(examples, vlm, batch_size=4, verbose=0)
 
 
 def count_scored(reference):
-    """A list that grows by how many examples each pass is over."""
+    """Returns a list, to which each pass adds its number of examples."""
     scored = []
 
     def counted(batches, verbose="auto"):
         scored.append(len(batches.response_mask))
-        return FrozenReference.evidence(reference, batches, verbose)
+        return FrozenReference.score(reference, batches, verbose)
 
-    reference.__dict__["evidence"] = counted
+    reference.__dict__["score"] = counted
     return scored
 
 
@@ -81,30 +80,34 @@ def references():
 
 
 @pytest.fixture
-def run(tmp_path, make_batches, references):
-    return Runs(tmp_path / "scores", make_batches, references)
+def run(tmp_path, references):
+    return Runs(tmp_path / "scores", references)
 
 
-def same(left, right):
+def assert_equal(left, right):
     """To the bit."""
-    np.testing.assert_array_equal(left.log_likelihoods, right.log_likelihoods)
-    np.testing.assert_array_equal(left.preferred, right.preferred)
-    np.testing.assert_array_equal(left.response_mask, right.response_mask)
+    for own, other in zip(left, right, strict=True):
+        np.testing.assert_array_equal(own, other)
+
+
+@keras.saving.register_keras_serializable(package="score_cache_test")
+def longer(prompt):
+    return "what " + prompt
 
 
 @pytest.mark.parametrize(
-    "view", [None, BlankImage(), NoPrompt(), Paraphrase(lambda p: "what " + p)]
+    "view", [None, BlankImage(), NoPrompt(), Paraphrase(longer)]
 )
 def test_the_second_run_takes_no_pass(view, run, vlm, make_examples):
-    """And finds what the first and a run that keeps nothing find."""
+    """And finds the scores of the first, and of a run that keeps nothing."""
     unkept, _ = run(vlm, make_examples(), view, keep=False)
     assert not run.folder.exists()
     first, scored = run(vlm, make_examples(), view)
     assert scored == 6
-    same(first, unkept)
+    assert_equal(first, unkept)
     second, scored = run(vlm, make_examples(), view)
     assert scored == 0
-    same(second, unkept)
+    assert_equal(second, unkept)
 
 
 def other_response(example):
@@ -120,7 +123,7 @@ def other_pixel(example):
 
 
 @pytest.mark.parametrize("change", [other_response, other_prompt, other_pixel])
-def test_what_has_changed_is_scored_again(change, run, vlm, make_examples):
+def test_a_changed_example_is_scored_again(change, run, vlm, make_examples):
     """The one example, wherever it stands; the others are read."""
     run(vlm, make_examples())
     examples = make_examples()
@@ -131,7 +134,7 @@ def test_what_has_changed_is_scored_again(change, run, vlm, make_examples):
     for values, wanted in zip(found, expected):
         np.testing.assert_allclose(values, wanted, atol=1e-5)
     assert run(vlm, examples)[1] == 0
-    assert run(vlm, make_examples())[1] == 0  # what was, is known still
+    assert run(vlm, make_examples())[1] == 0  # those of before are known
 
 
 def test_neither_ids_nor_places_matter(run, vlm, make_examples):
@@ -149,7 +152,7 @@ def test_neither_ids_nor_places_matter(run, vlm, make_examples):
 
 
 def test_a_view_is_known_by_what_it_shows(run, vlm, make_examples):
-    """What it hides may change; what it shows may not."""
+    """A part that it hides may change; one that it shows may not."""
     examples = make_examples()
     for view in (None, BlankImage(), NoPrompt(), Blur(), ShuffledImage()):
         assert run(vlm, examples, view)[1] == 6
@@ -166,7 +169,7 @@ def test_a_view_is_known_by_what_it_shows(run, vlm, make_examples):
     "name", ["token_embedding/embeddings", "classifier/kernel"]
 )
 def test_other_weights_score_all_anew(name, run, make_vlm, make_examples):
-    """Be it the least change of one weight of one tower."""
+    """After the least change of one weight of one tower, too."""
     vlm = make_vlm()
     run(vlm, make_examples())
     assert run(make_vlm(), make_examples())[1] == 0
@@ -178,8 +181,8 @@ def test_other_weights_score_all_anew(name, run, make_vlm, make_examples):
     assert run(vlm, make_examples())[1] == 6
 
 
-def test_what_the_reference_computes_with_is_its_digest(make_vlm):
-    """Not what it is called, nor what is trainable, nor adapters that are off.
+def test_the_digest_is_of_all_that_a_reference_computes_with(make_vlm):
+    """Not of its name, of what is trainable, or of adapters that are off.
 
     A copy of the weights is the same reference as adapters switched off.
     """
@@ -211,7 +214,7 @@ def test_data_types_and_image_conversion_count(run, make_vlm, make_examples):
     assert scored == 6
     again, scored = run(vlm, make_examples())
     assert scored == 0
-    same(again, found)
+    assert_equal(again, found)
 
     vlm = make_vlm()
     vlm.preprocessor.image_converter.scale = 1 / 255
@@ -223,7 +226,7 @@ def test_data_types_and_image_conversion_count(run, make_vlm, make_examples):
 def test_a_damaged_file_is_told_of_and_made_anew(
     damage, run, vlm, make_examples
 ):
-    """Never silently wrong: not a bit of it is believed."""
+    """Not a bit of it is believed."""
     expected, _ = run(vlm, make_examples())
     run(vlm, make_examples(), BlankImage())  # in a file of its own
     (path,) = [p for p in run.folder.iterdir() if has_all(p, expected)]
@@ -236,17 +239,17 @@ def test_a_damaged_file_is_told_of_and_made_anew(
     with pytest.warns(UserWarning, match=f"damaged: {path}.*scored anew"):
         found, scored = run(vlm, make_examples())
     assert scored == 6
-    same(found, expected)
+    assert_equal(found, expected)
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "A file with kept scores")
         assert run(vlm, make_examples())[1] == 0
         assert run(vlm, make_examples(), BlankImage())[1] == 0
 
 
-def has_all(path, evidence):
-    """Whether a file has the first of these log-likelihoods."""
-    mask = evidence.response_mask
-    return evidence.log_likelihoods[0][mask[0]].tobytes() in path.read_bytes()
+def has_all(path, scores):
+    """bool. Whether a file has the first of these log-likelihoods."""
+    own = scores.log_likelihoods[0][scores.response_mask[0]]
+    return own.tobytes() in path.read_bytes()
 
 
 def test_files_hold_no_text_and_no_leftovers(run, vlm, make_examples):
@@ -257,68 +260,88 @@ def test_files_hold_no_text_and_no_leftovers(run, vlm, make_examples):
     assert b"scene" not in path.read_bytes()
 
 
-def defended(model, batches, folder, scorer, verbose=0):
-    defence = BYORnCallback(
-        FlagFraction(0.3),
-        scorer,
-        teacher="none",
-        second_look=False,
-        keep_scores=folder,
+def detect(reference, vlm, examples, scorer, folder, verbose=0):
+    """Detects with a cache in a folder; returns the plausibilities."""
+    detector = Detector(
+        scorer=scorer,
+        decision=FlagFraction(0.3),
+        score_cache=folder,
         verbose=verbose,
     )
-    model.fit(batches, callbacks=[defence], verbose=0)
-    return defence.store.plausibility
-
-
-def compiled(vlm):
-    model = BYORnModel(vlm)
-    model.compile(optimizer=keras.optimizers.Adam(0.05))
-    return model
+    prepared = prepare(vlm, examples)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*examples tell little")
+        return detector.detect(prepared, reference).plausibility
 
 
 def test_another_scorer_reads_the_same_tokens(
-    tmp_path, make_vlm, make_examples, make_batches, capsys
+    tmp_path, make_vlm, make_examples, capsys
 ):
     """While adapters are trained, too: the reference is what it was."""
     vlm = make_vlm(lora_rank=2)
-    model = compiled(vlm)
-    scored = count_scored(model.reference)
+    reference = FrozenReference.of(vlm)
+    scored = count_scored(reference)
 
-    def defend(count, scorer, folder=tmp_path):
-        batches = make_batches(vlm, make_examples(count))
-        plausibility = defended(model, batches, folder, scorer, verbose=1)
-        return plausibility, capsys.readouterr().out
+    def run(count, scorer, folder=tmp_path):
+        examples = make_examples(count)
+        found = detect(reference, vlm, examples, scorer, folder, verbose=1)
+        for variable in vlm.trainable_variables:  # as training would
+            variable.assign(variable + 0.05)
+        return found, capsys.readouterr().out
 
-    first, said = defend(6, MeanLogLikelihood())
+    first, said = run(6, MeanLogLikelihood())
     assert scored == [6] and "Scoring 6 responses, 0 known\n" in said
-    again, said = defend(7, MeanLogLikelihood())
+    again, said = run(7, MeanLogLikelihood())
     assert scored == [6, 1] and "Scoring 1 responses, 6 known\n" in said
     np.testing.assert_array_equal(again[:6], first)
-    defend(7, Ensemble([Regret(), WorstSpan(2)]))
-    regret, _ = defend(6, Regret())
+    run(7, Ensemble([Regret(), WorstSpan(2)]))
+    regret, _ = run(6, Regret())
     assert scored == [6, 1]
-    _, said = defend(6, PointwiseMutualInformation())
+    _, said = run(6, PointwiseMutualInformation())
     assert scored == [6, 1, 6]
     assert "Scoring 0 responses, 6 known\n" in said
     assert "Scoring 6 responses under BlankImage(), 0 known\n" in said
-    unkept, said = defend(6, Regret(), folder=None)
+    unkept, said = run(6, Regret(), folder=None)
     assert scored == [6, 1, 6, 6] and "Scoring 6 responses\n" in said
     np.testing.assert_allclose(regret, unkept, atol=1e-5)
 
 
-def test_a_tuned_model_is_another_reference(tmp_path, make_vlm, make_batches):
+def test_a_tuned_model_is_another_reference(tmp_path, make_vlm, make_examples):
     """In full fine-tuning its scores are its own, those of before stay."""
     vlm = make_vlm()
-    model = compiled(vlm)
     scorer = MeanLogLikelihood()
-    before = defended(model, make_batches(vlm), tmp_path, scorer)
-    model = compiled(vlm)
-    scored = count_scored(model.reference)
-    after = defended(model, make_batches(vlm), tmp_path, scorer)
+
+    def run(vlm):
+        reference = FrozenReference.of(vlm)
+        scored = count_scored(reference)
+        found = detect(reference, vlm, make_examples(), scorer, tmp_path)
+        return found, scored
+
+    before, scored = run(vlm)
+    assert scored == [6]
+    for variable in vlm.trainable_variables:
+        variable.assign(variable * 1.1)
+    after, scored = run(vlm)
     assert scored == [6] and np.abs(after - before).max() > 0.01
-    vlm = make_vlm()
-    model = compiled(vlm)
-    scored = count_scored(model.reference)
-    again = defended(model, make_batches(vlm), tmp_path, scorer)
+    again, scored = run(make_vlm())
     assert scored == []
     np.testing.assert_array_equal(again, before)
+
+
+def test_several_processes_may_share_a_folder(tmp_path, vlm, make_examples):
+    """Each adds files of its own; scores that both have found do no harm."""
+    prepared = prepare(vlm, make_examples())
+    reference = FrozenReference(vlm)
+    first, second = (
+        ScoreCache(tmp_path, reference, prepared) for _ in range(2)
+    )
+    lengths = prepared.response_mask.sum(axis=-1)
+    values = [np.full((2, length), -1.0, "float32") for length in lengths]
+    first.add(None, {0: values[0], 1: values[1]})
+    second.add(None, {1: values[1], 4: values[4]})
+    for cache in (first, second, ScoreCache(tmp_path, reference, prepared)):
+        found = cache.read(None)
+        assert sorted(found) == [0, 1, 4]
+        for index, kept in found.items():
+            np.testing.assert_array_equal(kept, values[index])
+    assert len(list(tmp_path.iterdir())) == 2
