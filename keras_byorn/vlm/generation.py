@@ -117,8 +117,8 @@ def generate_group(task, images, prompt_ids, length, batch_size):
 def generate_texts(task, inputs, **kwargs):
     """Generates responses by the task's own `generate`.
 
-    Where the family computes mixed prompt lengths wrongly, prompts are
-    grouped by length first.
+    Prompts are grouped by length first, if the family computes batches of
+    several lengths wrongly.
 
     Args:
         task: a `VisionLanguageTask`.

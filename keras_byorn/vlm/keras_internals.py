@@ -2,7 +2,8 @@
 
 No other module of the package reads a private name of theirs
 (`tests/vlm/private_names_test.py`), so that a release that renames one is met
-by a change of this file alone. Where a public way exists it is taken.
+by a change of this file alone. Functions that need no private name say so:
+they take a public way that is easily mistaken.
 """
 
 

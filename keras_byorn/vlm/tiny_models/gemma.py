@@ -56,6 +56,13 @@ DECODER = {
     "intermediate_dim": 32,
     "head_dim": 8,
 }
+GEMMA3_DECODER = {
+    **DECODER,
+    "use_post_ffw_norm": True,
+    "use_post_attention_norm": True,
+    "use_sliding_window_attention": True,
+    "sliding_window_size": 16,
+}
 
 
 def tiny_gemma3_vision_encoder(image_size=IMAGE_SIZE, **config):
@@ -92,9 +99,8 @@ def tiny_gemma3(
     """Builds a `Gemma3CausalLM` with random weights, by default tiny.
 
     Args:
-        tokenizer_proto: optional bytes. A serialized SentencePiece model that
-            has `GEMMA3_PIECES`. By default one of a few words, see
-            `sentence_pieces()`.
+        tokenizer_proto: optional bytes. A serialized SentencePiece model with
+            `GEMMA3_PIECES`. Defaults to `sentence_pieces()`.
         image_size: int. Height and width of images, in pixels.
         sequence_length: int. The most tokens of prompt and response, image
             placeholders included.
@@ -103,9 +109,8 @@ def tiny_gemma3(
         vision_config: optional dict. Arguments of the vision tower, see
             `tiny_gemma3_vision_encoder()`.
         dtype: optional string or `keras.DTypePolicy`, of the backbone.
-        **backbone_config: further arguments of
-            `keras_hub.models.Gemma3Backbone`, or others in place of the
-            defaults here.
+        **backbone_config: further arguments of the backbone, or others in
+            place of `GEMMA3_DECODER`.
 
     Returns:
         A `keras_hub.models.Gemma3CausalLM` with its preprocessor.
@@ -120,34 +125,26 @@ def tiny_gemma3(
         encoder = tiny_gemma3_vision_encoder(
             image_size, dtype=dtype, **(vision_config or {})
         )
-        patches = image_size // encoder.patch_size // encoder.pool_size
-        num_vision_tokens = patches**2
+        num_vision_tokens = encoder.num_vision_tokens_per_image
         converter = keras_hub.layers.Gemma3ImageConverter(
             image_size=(image_size, image_size), **SIGLIP_PIXELS
         )
-    config = {
-        "vocabulary_size": tokenizer.vocabulary_size(),
-        **DECODER,
-        "use_post_ffw_norm": True,
-        "use_post_attention_norm": True,
-        "use_sliding_window_attention": True,
-        "sliding_window_size": 16,
-        **backbone_config,
-    }
+    backbone = keras_hub.models.Gemma3Backbone(
+        vocabulary_size=tokenizer.vocabulary_size(),
+        image_size=image_size,
+        vision_encoder=encoder,
+        dtype=dtype,
+        **{**GEMMA3_DECODER, **backbone_config},
+    )
+    preprocessor = keras_hub.models.Gemma3CausalLMPreprocessor(
+        tokenizer=tokenizer,
+        image_converter=converter,
+        sequence_length=sequence_length,
+        max_images_per_prompt=max_images_per_prompt,
+        num_vision_tokens_per_image=num_vision_tokens,
+    )
     return keras_hub.models.Gemma3CausalLM(
-        backbone=keras_hub.models.Gemma3Backbone(
-            image_size=image_size,
-            vision_encoder=encoder,
-            dtype=dtype,
-            **config,
-        ),
-        preprocessor=keras_hub.models.Gemma3CausalLMPreprocessor(
-            tokenizer=tokenizer,
-            image_converter=converter,
-            sequence_length=sequence_length,
-            max_images_per_prompt=max_images_per_prompt,
-            num_vision_tokens_per_image=num_vision_tokens,
-        ),
+        backbone=backbone, preprocessor=preprocessor
     )
 
 
