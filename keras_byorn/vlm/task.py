@@ -13,8 +13,7 @@ from keras_byorn.vlm.vision import IMAGE_EMBEDDINGS, config_text
 class VisionLanguageTask:
     """Wraps a KerasHub vision-language task to work on ids and arrays.
 
-    The rest of the package reaches a task through this class alone. The
-    differences between tasks are in `families`.
+    The interface is one for all tasks; their differences are in `families`.
 
     Rows of ids and masks have T positions, those of text and padding:
 

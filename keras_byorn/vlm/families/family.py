@@ -11,8 +11,8 @@ class Family:
     """Names and inputs of one kind of KerasHub task.
 
     The base class describes a decoder that reads one image beside its prompt.
-    A subclass overrides the differences, mostly as data. Only
-    `VisionLanguageTask` uses families.
+    A subclass overrides the differences, mostly as data, so that no other
+    module of the package depends on the kind of task.
 
     Arrays of a batch have B rows of T tokens:
 
