@@ -76,7 +76,7 @@ class ConformalThreshold(Threshold):
         self.cuts, reasons = {}, []
         # Groups without enough trusted examples are judged by all of these.
         names = collections.Counter(groups[trusted])
-        own = [name for name in names if self._rank(names[name]) >= 1]
+        own = [n for n in names if n != ALL and self._rank(names[n]) >= 1]
         for name in [ALL, *own]:
             among = trusted if name == ALL else trusted & (groups == name)
             scores = np.sort(plausibility[among])
