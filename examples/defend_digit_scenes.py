@@ -295,7 +295,7 @@ SCORERS = {
     "duplication": scorers.Duplication,
     "view_consistency": scorers.ViewConsistency,
 }
-# How suspects are detected, and what is asked of `BYORnCallback` beside it.
+# The detector of each defence, and options of `BYORnCallback` beside it.
 DEFENCES = {
     "none": None,
     "byorn": (keras_byorn.Detector, {}),

@@ -48,7 +48,7 @@ def demo(tmp_path_factory):
         *("--attack", f"patch+{folder / 'own.py'}:Shout"),
         *("--defense", "none,byorn,oracle"),
         *("--num-examples", "256", "--epochs", "2", "--batch-size", "32"),
-        *("--num-test", "64"),
+        *("--num-test", "32"),
         *("--lora-rank", "4", "--data-dir", str(folder / "data")),
         *("--suspects", "mask"),
         *("--out", str(folder / "out"), "--json", str(folder / "r.json")),
@@ -138,7 +138,7 @@ def test_every_attack_has_a_name(make_examples, monkeypatch):
 
 
 def test_image_token_begins_the_prompt(make_examples):
-    """Where the preset's family has one; others read what they always did."""
+    """If the preset's family has one; other prompts stay as they are."""
     clean = Examples(make_examples(2))
     assert script.with_image_token(clean, None) is clean
     marked = script.with_image_token(clean, "<start_of_image>")

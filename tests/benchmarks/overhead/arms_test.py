@@ -67,7 +67,7 @@ def test_truth_flags_the_poisoned():
     detection = detector.decide(scores, texts, texts)
     (suspects,) = np.nonzero(detection.suspect_probability)
     assert suspects.tolist() == [3, 7]
-    assert detection.allows_review  # by work, as a review takes
+    assert detection.allows_review  # which is work, too
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_truth_flags_the_poisoned():
     ],
 )
 def test_defences_of_arms(size, method, kind, decision):
-    """Where nothing is pretrained, by the truth; the paper's flags stand."""
+    """By the truth if nothing is pretrained; the paper's flags stand."""
     settings = {"size": size, "method": method}
     defence = arms.make_defence(settings, {"3"}, None)
     assert type(defence).__name__ == kind
