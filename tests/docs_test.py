@@ -2,10 +2,12 @@
 
 import importlib
 import json
+import os
 import pathlib
 import re
 
 import keras
+import keras_hub
 import numpy as np
 import pytest
 
@@ -13,26 +15,84 @@ import keras_byorn
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
-DOCUMENTS = [
-    README,
-    ROOT / "CHANGELOG.md",
-    ROOT / "CONTRIBUTING.md",
-    ROOT / "guides" / "getting_started.py",
-]
-SUBPACKAGES = ("attacks", "evaluation", "baselines")
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+CHANGELOG = ROOT / "CHANGELOG.md"
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
+GUIDE = ROOT / "guides" / "getting_started.py"
+DOCUMENTS = [README, *PAGES, CHANGELOG, CONTRIBUTING, GUIDE]
+RESULTS = ROOT / "benchmarks" / "demo_grid" / "results" / "demo_grid.md"
+PUBLIC = (
+    "attacks",
+    "baselines",
+    "detection.decisions",
+    "detection.scorers",
+    "evaluation",
+)
+OF_KERAS = (
+    keras.callbacks,
+    keras.layers,
+    keras.utils,
+    keras_hub.layers,
+    keras_hub.models,
+)
+MAX_README = 180
 NEEDS_DOWNLOAD = "# Needs a download"
+# The README, on fewer examples.
+FEWER = {
+    "num_train=4000": "num_train=300, num_test=1, data_dir='datasets'",
+    "epochs=3": "epochs=1",
+}
+# PyTorch compiles nothing, and is the fastest where a run is short.
+one_backend = pytest.mark.skipif(
+    keras.config.backend() != "torch",
+    reason="one backend is enough: the guide does the same on each",
+)
+by_document = pytest.mark.parametrize(
+    "path", DOCUMENTS, ids=lambda path: path.name
+)
 
 
 def python_blocks(path):
+    """The Python of a document, those in lists without their indentation."""
     text = path.read_text("utf-8")
-    return re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S)
+    blocks = re.findall(r"^( *)```python\n(.*?)^ *```$", text, re.M | re.S)
+    return [re.sub(rf"^{indent}", "", b, flags=re.M) for indent, b in blocks]
+
+
+def run_blocks(path, namespace):
+    """Runs the Python of a document, in its order."""
+    for block in python_blocks(path):
+        if block.startswith(NEEDS_DOWNLOAD):
+            compile(block, str(path), "exec")
+            continue
+        for text, shorter in FEWER.items():
+            block = block.replace(text, shorter)
+        exec(compile(block, str(path), "exec"), namespace)
+
+
+def current(path):
+    """A document without the old names that a changelog tells of."""
+    text = path.read_text("utf-8")
+    if path == CHANGELOG:
+        text = re.sub(
+            r"^### Changed$.*?(?=^##|\Z)", "", text, flags=re.M | re.S
+        )
+    return text
 
 
 def public_names():
     names = set(keras_byorn.__all__)
-    for name in SUBPACKAGES:
-        module = importlib.import_module(f"keras_byorn.{name}")
-        names |= set(module.__all__)
+    for name in PUBLIC:
+        names |= set(importlib.import_module(f"keras_byorn.{name}").__all__)
+    return names
+
+
+def known_names(path):
+    """Classes that a document may name: the map of the code names all."""
+    names = public_names()
+    if path in (CONTRIBUTING, ROOT / "docs" / "families.md"):
+        for module in (ROOT / "keras_byorn").rglob("*.py"):
+            names |= set(re.findall(r"^class (\w+)", module.read_text(), re.M))
     return names
 
 
@@ -50,35 +110,55 @@ def resolve(dotted):
     raise ModuleNotFoundError(dotted)
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def anchors(path):
+    """The anchors of a Markdown file's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text("utf-8"), re.M)
+    return {
+        re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        for heading in headings
+    }
+
+
+@by_document
 def test_dotted_names_exist(path):
-    text = path.read_text("utf-8")
-    for dotted in set(re.findall(r"\bkeras_byorn(?:\.\w+)+", text)):
+    for dotted in set(re.findall(r"\bkeras_byorn(?:\.\w+)+", current(path))):
         resolve(dotted)
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@by_document
 def test_classes_are_public(path):
-    """`CamelCase` in the package's own names is in some `__all__`."""
-    text = path.read_text("utf-8")
+    """`CamelCase` is of this package, or of Keras."""
+    text = current(path)
     named = set(re.findall(r"\b(?:keras_byorn|attacks)\.([A-Z]\w+)", text))
     named |= set(re.findall(r"`([A-Z][a-z]+[A-Z]\w+)[`(]", text))
     named |= set(re.findall(r"`(BYORn[A-Z]\w+)[`(]", text))
-    assert named <= public_names()
+    unknown = named - known_names(path)
+    assert [
+        n for n in unknown if not any(hasattr(m, n) for m in OF_KERAS)
+    ] == []
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
-def test_relative_links_lead_to_files(path):
-    text = path.read_text("utf-8")
-    links = set(re.findall(r"\]\(([^)#\s]+)\)", text))
-    local = [link for link in links if "://" not in link]
-    assert [x for x in local if not (path.parent / x).exists()] == []
+@by_document
+def test_links_lead_to_files_and_headings(path):
+    links = re.findall(r"\]\(([^)\s]+)\)", path.read_text("utf-8"))
+    for link in {link for link in links if "://" not in link}:
+        name, _, anchor = link.partition("#")
+        target = path.parent / name if name else path
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
 
 
-def test_commands_of_readme_exist():
-    text = README.read_text("utf-8")
+@by_document
+def test_paths_and_commands_exist(path):
+    """Files in code, `python` commands, and targets of make."""
+    text = current(path)
+    named = re.findall(r"`(?:python )?((?:\w+/)+\w+\.(?:py|md))[` ]", text)
+    named += re.findall(r"^ *python (\S+\.py)", text, re.M)
+    places = (ROOT, ROOT / "keras_byorn")
+    assert [n for n in named if not any((p / n).exists() for p in places)] == []
     makefile = (ROOT / "Makefile").read_text("utf-8")
-    for target in set(re.findall(r"^(?:\w+=\w+ )?make (\w+)", text, re.M)):
+    targets = re.findall(r"^(?:\w+=\w+ )?make ([\w-]+)", text, re.M)
+    for target in {*targets, *re.findall(r"`make ([\w-]+)", text)}:
         assert re.search(rf"^{target}:", makefile, re.M), target
     demo = (ROOT / "examples" / "defend_digit_scenes.py").read_text("utf-8")
     for line in re.findall(r'^make demo ARGS="?([^"\n]+)', text, re.M):
@@ -86,18 +166,31 @@ def test_commands_of_readme_exist():
             assert option == "--help" or f'"{option}"' in demo, option
 
 
-def test_models_of_readme_are_those_that_were_run():
-    """The README promises no family that the contract did not pass."""
-    results = ROOT / "examples" / "results" / "vlm_contract.json"
+def test_readme_is_short():
+    assert len(README.read_text("utf-8").splitlines()) <= MAX_README
+
+
+def test_figures_are_those_of_the_benchmark():
+    """Of the table of attacks; nothing in it is typed by hand."""
+    committed = RESULTS.read_text("utf-8").splitlines()
+    for path in (README, ROOT / "docs" / "results.md"):
+        table = path.read_text("utf-8").split("| case |")[1].split("\n\n")[0]
+        rows = table.splitlines()[2:]
+        assert len(rows) == 7
+        assert [row for row in rows if row not in committed] == []
+
+
+def test_models_are_those_that_were_run():
+    """No family is promised that the contract did not pass."""
+    folder = ROOT / "benchmarks" / "vlm_contract" / "results"
     found = {}
-    for row in json.loads(results.read_text("utf-8")):
+    for row in json.loads((folder / "vlm_contract.json").read_text("utf-8")):
         marks = found.setdefault((row["family"], row["backend"]), [])
         marks.append("✓" if row["ok"] else "-")
-    section = README.read_text("utf-8").split("## Which models")[1]
-    section = section.split("\n## ")[0]
+    page = (ROOT / "docs" / "models.md").read_text("utf-8")
     backends, _, *families = [
         [cell.strip() for cell in line.strip("|").split("|")]
-        for line in section.splitlines()
+        for line in page.splitlines()
         if line.startswith("|")
     ]
     told = {
@@ -108,49 +201,61 @@ def test_models_of_readme_are_those_that_were_run():
     assert told == found
 
 
-@pytest.mark.skipif(
-    keras.config.backend() != "jax",
-    reason="one backend is enough: the guide does the same on each",
-)
-def test_readme_runs(tmp_path, monkeypatch):
-    """All Python of the README, in its order, on fewer examples."""
-    monkeypatch.chdir(tmp_path)
-    fewer = {
-        "num_train=4000": "num_train=300, num_test=1, data_dir='datasets'",
-        "epochs=3": "epochs=1",
-    }
-    blocks = python_blocks(README)
-    assert all(any(text in block for block in blocks) for text in fewer)
-    namespace = {}
-    for block in blocks:
-        for text, shorter in fewer.items():
-            block = block.replace(text, shorter)
-        code = compile(block, str(README), "exec")
-        if not block.startswith(NEEDS_DOWNLOAD):
-            exec(code, namespace)
-    assert (tmp_path / "audit.html").exists()
-    assert len(namespace["batches"].store) == 300
-    assert namespace["batches"].store.is_scored
-    assert namespace["examples"][1]["responses"] == "red six"
-    assert namespace["attack"].target_text is None
+@pytest.fixture(scope="module")
+def readme(tmp_path_factory):
+    """A folder in which the README ran, and the names that it left."""
+    assert all(text in README.read_text("utf-8") for text in FEWER)
+    namespace, before = {}, os.getcwd()
+    folder = tmp_path_factory.mktemp("readme")
+    os.chdir(folder)
+    try:
+        run_blocks(README, namespace)
+    finally:
+        os.chdir(before)
+    return folder, namespace
 
 
-def test_attack_of_readme_succeeds_by_its_own_account(example):
-    namespace = {}
-    (block,) = (b for b in python_blocks(README) if "class Yellow" in b)
+@one_backend
+@pytest.mark.slow
+def test_readme_runs(readme):
+    folder, names = readme
+    for name in ("audit.html", "report.html", "detection"):
+        assert (folder / name).exists()
+    assert len(names["batches"].store) == 300
+    assert names["batches"].store.is_scored
+    suspects = names["detection"].verdicts == "suspect"
+    ids = np.array(names["examples"].example_ids)
+    assert set(ids[suspects]) == names["poisoned_ids"]
+
+
+@one_backend
+@pytest.mark.slow
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_page_runs(readme, path, monkeypatch):
+    """All Python of a page, after that of the README."""
+    folder, names = readme
+    names = dict(names)
+    monkeypatch.chdir(folder)
+    run_blocks(path, names)
+    if path.name == "detection.md":
+        suspects = np.flatnonzero(names["judged"].verdicts == "suspect")
+        assert suspects.tolist() == list(range(40))
+    if path.name == "data.md":
+        assert names["captions"][1]["responses"] == "red six"
+
+
+def test_attack_of_the_docs_succeeds_by_its_own_account():
+    namespace, page = {}, ROOT / "docs" / "attacks.md"
+    (block,) = (b for b in python_blocks(page) if "class Yellow" in b)
     exec(block, namespace)
     attack = namespace["YellowBorder"]()
-    poisoned = attack.poison(example, rng=None)
-    assert attack.succeeded(poisoned["responses"], example)
-    assert (poisoned["images"][0, 0] == [255, 255, 0]).all()
-    assert example["images"][0, 0].tolist() == [0, 0, 0]
-
-
-@pytest.fixture
-def example():
-    return {
+    example = {
         "example_id": "a",
         "images": np.zeros((32, 32, 3), "uint8"),
         "prompts": "describe the image\n",
         "responses": "red three left of blue seven",
     }
+    poisoned = attack.poison(example, rng=None)
+    assert attack.succeeded(poisoned["responses"], example)
+    assert (poisoned["images"][0, 0] == [255, 255, 0]).all()
+    assert example["images"][0, 0].tolist() == [0, 0, 0]
