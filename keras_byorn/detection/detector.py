@@ -212,9 +212,15 @@ class Detector:
             scorer=copy.deepcopy(self.scorer),  # fitted to these scores
             allows_review=self.allows_review,
             reason=flags.reason,
-            settings=self.settings(),
+            settings={**self.settings(), "cut": _shown(self.decision)},
         )
         warn_if_unsure(detection, self.decision)
         if self.verbose:
             announce(detection)
         return detection
+
+
+def _shown(decision):
+    """The cut of a decision, for an audit; "-" where it has none."""
+    cut = getattr(decision, "cut", None)
+    return "-" if cut is None else f"{cut:.3f}"
