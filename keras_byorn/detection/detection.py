@@ -257,9 +257,18 @@ class Detection:
                 "judged, `detection.audit(examples)`. Received: None, for a "
                 "detection from token scores or from a file"
             )
-        return (
-            examples if isinstance(examples, Examples) else Examples(examples)
-        )
+        if not isinstance(examples, Examples):
+            examples = Examples(examples)
+        known = set(examples.example_ids)
+        unknown = [i for i in self.example_ids if i not in known]
+        if unknown:
+            raise ValueError(
+                "`examples` must hold every example that was judged. Pass "
+                "those that the detection was made of. Received: "
+                f"{len(examples):,} examples, without {len(unknown):,} that "
+                f"were judged, such as {unknown[:3]}"
+            )
+        return examples
 
     def _scores_of_tokens(self):
         if self._pieces is None:

@@ -37,7 +37,7 @@ def save(detection, folder):
     with replacing(folder / TABLE) as temporary:
         temporary.write_bytes(content)
     with replacing(folder / MANIFEST) as temporary:
-        temporary.write_text(json.dumps(manifest, indent=1), "utf-8")
+        temporary.write_bytes(_written(manifest))
     return str(folder)
 
 
@@ -54,9 +54,10 @@ def load(folder):
     folder = pathlib.Path(folder)
     content = (folder / TABLE).read_bytes()
     try:
-        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-        checksum = manifest.pop("checksum")
-        is_whole = checksum == _checksum(manifest, content)
+        written = (folder / MANIFEST).read_bytes()
+        manifest = json.loads(written)
+        is_whole = written == _written(manifest)
+        is_whole &= manifest.pop("checksum") == _checksum(manifest, content)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(folder, repr(error)) from error
     if not is_whole:
@@ -67,11 +68,10 @@ def load(folder):
             f"format {manifest['format']} in {folder}"
         )
     table = pq.read_table(pa.BufferReader(content))
+    arguments = _arguments(table, manifest)
     tokens = table["tokens"].to_pylist()
     has_tokens = any(pieces is not None for pieces in tokens)
-    return _arguments(
-        table, manifest
-    ), tokens.__getitem__ if has_tokens else None
+    return arguments, tokens.__getitem__ if has_tokens else None
 
 
 def _table_of(detection):
@@ -138,13 +138,21 @@ def _registered(config):
 
 def _class_names(config):
     if isinstance(config, dict):
-        if "class_name" in config:
-            yield config.get("registered_name") or config["class_name"]
+        class_name = config.get("class_name")
+        if class_name == "function":
+            yield str(config["config"])
+        elif class_name is not None:
+            yield config.get("registered_name") or class_name
         for value in config.values():
             yield from _class_names(value)
     elif isinstance(config, list):
         for value in config:
             yield from _class_names(value)
+
+
+def _written(manifest):
+    """Returns the bytes of a manifest, the only ones that are accepted."""
+    return json.dumps(manifest, indent=1).encode()
 
 
 def _checksum(manifest, content):

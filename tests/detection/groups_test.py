@@ -1,10 +1,10 @@
-"""Like is compared with like, and nobody gets a group by his own wish."""
+"""Examples are compared with like ones, and no attacker chooses a group."""
 
 import numpy as np
 import pytest
 
-from keras_byorn.detection.groups import ALL, group_examples
 from keras_byorn.detection.decisions import MixtureThreshold
+from keras_byorn.detection.groups import ALL, group_examples
 
 CAPTION = "describe the image\n"
 QUESTION = "what colour is it\n"
