@@ -81,6 +81,7 @@ def test_decide_finds_the_responses_that_stand_apart():
         "scorer": repr(detection.scorer),
         "decision": repr(MixtureThreshold()),
         "seed": 0,
+        "cut": f"{detection.cuts[0]:.3f}",
     }
     assert detection.allows_review
 
@@ -242,6 +243,7 @@ def test_a_decision_of_ones_own_gets_scores_texts_and_seed():
     assert flagged(detection) == POISONED
     assert detection.reasons[-1] == "the target"
     assert detection.reason == "seed 7" and np.isnan(detection.cuts).all()
+    assert detection.settings["cut"] == "-"
 
 
 def test_the_verdict_is_printed_once(capsys):
