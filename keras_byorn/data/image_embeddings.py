@@ -1,4 +1,4 @@
-"""What a frozen vision tower makes of the images, computed once."""
+"""Embeddings of images by a frozen vision tower, computed once."""
 
 import hashlib
 import io
@@ -23,18 +23,18 @@ FORMAT = 2
 
 
 class ImageEmbeddings:
-    """Embeddings of the images of a data set, each image seen once.
+    """Keeps the embeddings of the images of a data set, each computed once.
 
-    Images are known by what is in them: copies have one row, and an image that
-    changed is another one. Rows are kept for one state of the vision tower and
-    of the image converter, their key; under another one all are computed anew.
+    Images are known by their content: copies share one row, and a changed
+    image is another one. Rows are kept for one state of the vision tower and
+    of the image converter, their key; under another key all are computed anew.
 
     Beyond `MAX_BYTES` the rows are a file that is mapped into memory, and read
-    only after its checksum was found right.
+    only if its checksum is right.
 
     Args:
-        folder: optional string or path. Where to keep the file over runs. By
-            default in memory, or in a temporary folder.
+        folder: optional string or path. The place to keep the file for later
+            runs. Defaults to memory, or a temporary folder.
 
     Example:
 
@@ -79,7 +79,7 @@ class ImageEmbeddings:
         if first is not None:
             most = len(examples) * task.num_images[1]
             in_file = self._folder or first[1][:1].nbytes * most > MAX_BYTES
-            # Lazily: which known rows are needed is known in the end.
+            # A generator: `digests` is complete only once `new` is used up.
             kept = _kept(known, digests, batch_size, self._folder is not None)
             chunks = itertools.chain([first], new, kept)
             known = self._write(chunks, key, in_file)
@@ -89,15 +89,19 @@ class ImageEmbeddings:
         return known is not None
 
     def __getitem__(self, indices):
-        """The images of the examples at these positions, `Embedded`."""
+        """Returns an `Embedded` of the images of some examples.
+
+        Args:
+            indices: sequence of ints, positions of the examples.
+        """
         rows = self._rows[np.asarray(indices, int)]
         values = np.asarray(self._stored.array[np.maximum(rows, 0)])
-        # An image that is not there leaves no trace, whatever stands here.
+        # The model masks the place of an image that is missing.
         values[rows < 0] = 0
         return Embedded(values if self._has_axis else values[:, 0])
 
     def _known(self, key):
-        """What is stored under this key, if it is whole, or `None`."""
+        """Returns the stored rows of this key, or `None`."""
         stored = self._stored
         if stored is None or stored.path is not None:
             path = stored.path if stored else self._path(self._folder)
@@ -133,7 +137,7 @@ def _encoded(examples, known, digests, encode, batch_size):
     Args:
         examples: iterable of examples.
         known: digests that need no encoding.
-        digests: list, to which those of each example's images are appended.
+        digests: list. The digests of each example's images are added to it.
         encode: function from `batch_size` images to their embeddings.
         batch_size: int.
 
@@ -158,11 +162,11 @@ def _encoded(examples, known, digests, encode, batch_size):
 
 
 def _kept(known, digests, batch_size, everything):
-    """Rows of before, in chunks: those that the examples have, or all."""
+    """Yields known rows in chunks: those that the examples need, or all."""
     if known is None:
         return
     needed = set(known.rows)
-    if not everything:  # as in a folder that serves other runs too
+    if not everything:  # a folder serves other runs too
         needed &= set(itertools.chain.from_iterable(digests))
     needed = sorted(needed, key=known.rows.get)
     for start in range(0, len(needed), batch_size):
@@ -171,7 +175,7 @@ def _kept(known, digests, batch_size, everything):
 
 
 def _row_numbers(digests, stored, most):
-    """Where each example's images are, `(N, M)`; -1 where there is none."""
+    """Finds the rows of each example's images, `(N, M)`; -1 for none."""
     rows = np.full((len(digests), most), -1, "int64")
     for example, own in enumerate(digests):
         rows[example, : len(own)] = [stored.rows[name] for name in own]
@@ -219,9 +223,9 @@ def _write_rows(chunks, file):
 
 
 def _read(path):
-    """What is stored in a file, or `None` if there is none, or it is damaged.
+    """Reads a file, or returns `None` if it is missing or damaged.
 
-    A damaged file is told of in a warning.
+    Warns of a damaged file.
     """
     if path is None or not (path.exists() and _index_of(path).exists()):
         return None
@@ -251,7 +255,7 @@ def _mapped(index, path):
 
 
 def _sealed(index, checksum):
-    """The checksum of the rows and of what is said of them."""
+    """Computes the checksum of a whole index, that of its rows included."""
     return digest([json.dumps(index), checksum])
 
 
@@ -268,7 +272,7 @@ def _index_of(path):
 
 
 def _progress(examples, verbose):
-    """The examples, with a progress bar."""
+    """Yields the examples, with a progress bar."""
     bar = keras.utils.Progbar(len(examples), verbose=verbose, unit_name="image")
     for example in examples:
         yield example

@@ -1,4 +1,4 @@
-"""A few lengths that batches are padded to, so that short texts cost less."""
+"""Lengths that batches are padded to, so that short texts cost less."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ ROOM = 1.5
 
 
 class LengthBuckets:
-    """Says to which of a few lengths a row is padded, and batches them so.
+    """Assigns each row the shortest of a few lengths that holds it.
 
     Args:
         lengths: list of K ints that do not decrease. Text tokens that a step
@@ -34,7 +34,7 @@ class LengthBuckets:
         Args:
             num_tokens: int array, `(N,)`, text tokens that a step sees of each
                 row.
-            num_response: int array, `(N,)`, how many are of the response.
+            num_response: int array, `(N,)`, response tokens among them.
             longest: int. The largest length.
             num_prefix: int. Positions that each row has beside its text.
             batch_size: int.
@@ -58,10 +58,11 @@ class LengthBuckets:
         return len(self.lengths)
 
     def with_room(self, most):
-        """These, with room for responses that a model may write.
+        """Adds room for the responses that a model may write.
 
-        The longest bucket gets some; what is longer still is rare, and has a
-        bucket of its own, for which no program is made before it is needed.
+        Widens the longest bucket by half. Longer responses are rare: they get
+        a bucket of their own, and no program is compiled for it before it is
+        needed.
 
         Args:
             most: int. The most response tokens that any row can have.
@@ -77,11 +78,14 @@ class LengthBuckets:
         return LengthBuckets(lengths, [*widths, most])
 
     def of(self, num_tokens, num_response):
-        """The first bucket that holds each row, int `(N,)`.
+        """Finds the first bucket that holds each row.
 
         Args:
-            num_tokens: int array, `(N,)`.
-            num_response: int array, `(N,)`.
+            num_tokens: int array, `(N,)`. Text tokens of each row.
+            num_response: int array, `(N,)`. Response tokens among them.
+
+        Returns:
+            int array, `(N,)`.
 
         Raises:
             ValueError: if a row fits in none.
@@ -102,9 +106,9 @@ class LengthBuckets:
 
 
 def batches_of(buckets, batch_size):
-    """Puts rows of like length together; one batch at most is not full.
+    """Batches rows of like length, with at most one batch that is not full.
 
-    What is left over of one length joins the next longer one.
+    Rows that are left over of one length join the next longer one.
 
     Args:
         buckets: int array, `(N,)`, see `LengthBuckets.of`.
@@ -129,12 +133,15 @@ def batches_of(buckets, batch_size):
 
 
 def extremes_first(batches):
-    """The batches with one of the shortest and one of the longest in front.
+    """Moves one of the shortest and one of the longest batches to the front.
 
     On TensorFlow, Keras learns from the first two which axes may change.
 
     Args:
         batches: list of pairs `(rows, bucket)`.
+
+    Returns:
+        A list of these pairs.
     """
     if not batches:
         return batches
@@ -147,12 +154,12 @@ def extremes_first(batches):
 
 
 def _choose(num_tokens, longest, num_prefix, min_rows):
-    """Increasing lengths, the last one `longest`; as few as are worth it."""
+    """Chooses as few increasing lengths as are worth it, `longest` the last."""
     candidates = [
         *range(LENGTH_MULTIPLE, longest, LENGTH_MULTIPLE),
         longest,
     ]
-    # How many rows a length holds that no shorter one does.
+    # Number of rows that each length holds.
     own = np.searchsorted(candidates, num_tokens)
     below = np.cumsum(np.bincount(own, minlength=len(candidates)))
     plans = _cheapest(candidates, below, num_prefix, min_rows)
@@ -165,16 +172,19 @@ def _choose(num_tokens, longest, num_prefix, min_rows):
 
 
 def _cheapest(candidates, below, num_prefix, min_rows):
-    """The cheapest 1, 2, ... lengths, as `(positions computed, lengths)`.
+    """Computes the cheapest choices of 1, 2, ... lengths.
 
     Args:
         candidates: increasing list of K ints.
-        below: int array, `(K,)`. How many rows each candidate holds.
+        below: int array, `(K,)`. Number of rows that each candidate holds.
         num_prefix: int.
         min_rows: int. The fewest rows of one length.
+
+    Returns:
+        A list of pairs `(positions computed, lengths)`.
     """
-    # plans[k]: the cheapest way to hold all rows that candidate k holds, with
-    # k the longest.
+    # plans[k]: the cheapest choice for all rows that candidate k holds, with
+    # k as the longest length.
     plans = {
         k: (below[k] * (num_prefix + length), [length])
         for k, length in enumerate(candidates)

@@ -26,15 +26,15 @@ class PreparedExamples:
         vlm: the KerasHub task that will score them or be tuned on them.
         batch_size: int. Examples in a batch; texts are put into buckets of
             like length that fill batches of this size. Defaults to 16.
-        image_cache: `"auto"`, a folder or `None`. Where the embeddings are
-            kept that a frozen vision tower computes of the images: it then
-            runs once for each image, not in every epoch. `"auto"` is in
-            memory, and beyond 2 GiB in a temporary file; embeddings in a
-            folder serve later runs as well, as long as the weights of the
-            tower and the images are the same. `None` shows the model the
-            images each time. Nothing is kept where the tower is trained or
-            adapted, as by KerasHub's default `enable_lora` on PaliGemma or
-            Gemma 3: adapt the decoder alone, with
+        image_cache: `"auto"`, a folder or `None`. The place to keep the
+            embeddings that a frozen vision tower computes of the images: it
+            then runs once for each image, not in every epoch. `"auto"` is
+            memory, and beyond 2 GiB a temporary file; embeddings in a folder
+            serve later runs as well, as long as the weights of the tower and
+            the images are the same. `None` shows the model the images each
+            time. Nothing is kept if the tower is trained or adapted, as by
+            KerasHub's default `enable_lora` on PaliGemma or Gemma 3: adapt
+            the decoder alone, with
             `vlm.backbone.enable_lora(8, target_layer_names=["query",
             "value"])`. Defaults to `"auto"`.
         verbose: 0 or 1. Whether to show a progress bar. Defaults to 1.

@@ -22,7 +22,8 @@ def read_and_check(examples, task, verbose=0):
         verbose: 0 or 1. Whether to show a progress bar.
 
     Returns:
-        A pair of tuples of N strings: prompts and responses.
+        A triple of tuples of length N: prompts and responses, strings, and
+        numbers of images, ints.
 
     Raises:
         ValueError: if an example is not fit for training.
@@ -53,7 +54,7 @@ def read_and_check(examples, task, verbose=0):
 
 
 def check_tokens(example_ids, num_images, prompt_ids, response_ids, task):
-    """Checks what the texts became once they were tokenized.
+    """Checks the tokens of prompts and responses.
 
     Args:
         example_ids: sequence of N strings.
@@ -76,7 +77,7 @@ def check_tokens(example_ids, num_images, prompt_ids, response_ids, task):
 
 
 def check_text(field, text, example_id):
-    """Refuses what is no text, or an empty one."""
+    """Refuses a value that is no text, or an empty text."""
     if not isinstance(text, str) or not text.strip():
         raise ValueError(
             f"`{field}` must be non-empty strings. Drop or mend the example. "
@@ -90,8 +91,8 @@ def check_num_images(count, prompt, task, example_id):
     if not fewest <= count <= most:
         wanted = f"{fewest}" if fewest == most else f"{fewest} to {most}"
         raise ValueError(
-            f"`images` must hold {wanted} of them in each example, for that "
-            f"is what this {type(task.task).__name__} reads: one array, a "
+            f"`images` must hold {wanted} of them in each example, as many as "
+            f"this {type(task.task).__name__} reads: one array, a "
             "list of arrays, or `None` for none. Fields are renamed with "
             "`Examples(..., rename={'image': 'images'})`. Received: "
             f"{count} images in example {shortened(example_id)}"
@@ -208,7 +209,7 @@ def _check_lengths(example_ids, prompt_ids, response_ids, task):
         raise ValueError(
             "`prompts` and `responses` must fit the preprocessor's "
             f"`sequence_length`, {task.sequence_length} tokens with start and "
-            "end: the packer would cut them without a word. Shorten them, or "
+            "end: the packer would cut them silently. Shorten them, or "
             "raise `vlm.preprocessor.sequence_length`. Received: "
             f"{len(too_long)} examples that are longer: {named}"
         )

@@ -1,4 +1,4 @@
-"""Changed views of an example, for scorers that ask what its parts matter.
+"""Changed views of an example, to measure the effect of its parts.
 
 A view changes images or prompts before they are tokenized and converted. The
 response stays as it is, so that its tokens can be compared one by one.
@@ -12,21 +12,29 @@ from keras import ops
 class View:
     """Base class: leaves everything as it is.
 
-    A subclass changes what it is about. Views are registered with Keras for
-    saving, and equal views have equal configurations.
+    A subclass overrides one of the methods and is registered with Keras for
+    saving. Equal views have equal configurations.
     """
 
     @property
     def changes_pixels(self):
-        """bool. Whether the images themselves are others."""
+        """bool. Whether the view changes the pixels of an image."""
         return type(self).images is not View.images
 
     def positions(self, indices, num_examples):
-        """Which examples' images to show at these positions, int `(B,)`."""
+        """Returns the positions of the images to show with some examples.
+
+        Args:
+            indices: int array, `(B,)`, positions of the examples.
+            num_examples: int.
+
+        Returns:
+            int array, `(B,)`.
+        """
         return indices
 
     def images(self, images, pixel_range):
-        """Changed images.
+        """Changes images.
 
         Args:
             images: array, `(B, H, W, 3)`, pixels in `pixel_range`.
@@ -38,7 +46,7 @@ class View:
         return images
 
     def prompt(self, prompt):
-        """The changed prompt, a string."""
+        """Changes a prompt, a string."""
         return prompt
 
     def get_config(self):
@@ -55,7 +63,7 @@ class View:
 
 @keras.saving.register_keras_serializable(package="keras_byorn")
 class BlankImage(View):
-    """The image is an even grey, the middle of the pixel range."""
+    """Replaces the image by an even grey, the middle of the pixel range."""
 
     def images(self, images, pixel_range):
         return np.full(images.shape, np.mean(pixel_range), "float32")
@@ -63,7 +71,7 @@ class BlankImage(View):
 
 @keras.saving.register_keras_serializable(package="keras_byorn")
 class NoiseImage(View):
-    """The image is noise, even over the pixel range, the same for all.
+    """Replaces each image by one image of uniform noise.
 
     Args:
         seed: int. Defaults to 0.
@@ -83,7 +91,7 @@ class NoiseImage(View):
 
 @keras.saving.register_keras_serializable(package="keras_byorn")
 class ShuffledImage(View):
-    """The image is that of another example, some places further on."""
+    """Shows the image of another example, some places further on."""
 
     def positions(self, indices, num_examples):
         return (np.asarray(indices) + _stride(num_examples)) % num_examples
@@ -91,7 +99,7 @@ class ShuffledImage(View):
 
 @keras.saving.register_keras_serializable(package="keras_byorn")
 class NoPrompt(View):
-    """The prompt is empty, but for the newline that ended it, if any."""
+    """Empties the prompt, but for the newline that ended it, if any."""
 
     def prompt(self, prompt):
         return "\n" if prompt.endswith("\n") else ""
@@ -99,7 +107,7 @@ class NoPrompt(View):
 
 @keras.saving.register_keras_serializable(package="keras_byorn")
 class Blur(View):
-    """The image is blurred by a Gaussian.
+    """Blurs the image by a Gaussian.
 
     Args:
         sigma: float. Standard deviation, as a share of the image's short
@@ -126,11 +134,11 @@ class Blur(View):
 
 @keras.saving.register_keras_serializable(package="keras_byorn")
 class Crop(View):
-    """The image without its border, brought back to its size.
+    """Cuts the border off the image, and scales it back to its size.
 
     Args:
-        border: float in (0, 0.5). What is cut off each side, as a share of
-            it. Defaults to 0.125, which takes a patch in a corner away.
+        border: float in (0, 0.5). Share of a side that is cut off at each
+            end. Defaults to 0.125, which removes a patch in a corner.
     """
 
     def __init__(self, border=0.125):
@@ -153,10 +161,11 @@ class Crop(View):
 
 @keras.saving.register_keras_serializable(package="keras_byorn")
 class Resize(View):
-    """The image made smaller and brought back: fine detail is lost.
+    """Makes the image smaller and scales it back: fine detail is lost.
 
     Args:
-        factor: float in (0, 1). Of the size in between. Defaults to 0.5.
+        factor: float in (0, 1). The size in between, as a share of the
+            image's. Defaults to 0.5.
     """
 
     def __init__(self, factor=0.5):
@@ -178,7 +187,7 @@ class Resize(View):
 
 @keras.saving.register_keras_serializable(package="keras_byorn")
 class Paraphrase(View):
-    """The prompt in other words.
+    """Puts the prompt in other words.
 
     Args:
         rewrite: callable from a prompt to another, both strings. Register it
@@ -214,5 +223,5 @@ def _resized(images, size):
 
 
 def _stride(num_examples):
-    """A part of the examples, so that neighbours, alike perhaps, are apart."""
+    """Returns a distance at which examples are unlikely to be alike."""
     return max(1, round(0.382 * num_examples)) if num_examples > 1 else 0

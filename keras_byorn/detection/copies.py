@@ -1,4 +1,4 @@
-"""Responses that say, in the same words, what suspects say."""
+"""Copies of suspect responses, in the same normalized words."""
 
 import collections
 
@@ -43,7 +43,7 @@ def flag_copies(responses, probability):
 
 
 def shared_by_suspects(responses, suspects):
-    """Finds the suspects whose words many other suspects say, too.
+    """Finds the suspects that share their words with many others.
 
     Such a response is a fixed target, even where a part of it is plausible for
     one image or another.
@@ -64,7 +64,7 @@ def shared_by_suspects(responses, suspects):
 
 
 def _copies(responses):
-    """From normalized words to the positions of responses that have them.
+    """Maps normalized words to the positions of responses that have them.
 
     Responses without any word, such as emoji alone, are copies of no other.
     """

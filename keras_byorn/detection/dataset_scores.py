@@ -1,4 +1,4 @@
-"""Scores of a data set: everything that scorers and decisions may ask for."""
+"""Token scores and texts of a data set, for scorers and decisions."""
 
 import numpy as np
 
@@ -109,7 +109,7 @@ class DatasetScores:
 
 
 def _checked(token_scores, count):
-    """Token scores as float32 and bool arrays, 0 off the response."""
+    """Converts to float32 and bool arrays, 0 off the response."""
     mask = np.asarray(token_scores.response_mask, bool)
     given = {
         "log_likelihoods": token_scores.log_likelihoods,

@@ -25,8 +25,8 @@ class Detector:
     """Finds the examples whose responses are implausible.
 
     A frozen reference gives each response token a log-likelihood, a scorer
-    makes of them the plausibility of a response, and a decision makes of
-    plausibilities and texts a verdict on each example.
+    turns these into the plausibility of a response, and a decision turns
+    plausibilities and texts into a verdict on each example.
 
     Args:
         scorer: optional scorer. Defaults to
@@ -160,7 +160,7 @@ class Detector:
         return flags._replace(suspect_probability=probability, reasons=reasons)
 
     def settings(self):
-        """Returns what was asked for, a dict of texts and numbers."""
+        """Returns the settings, a dict of texts and numbers."""
         return {
             "scorer": repr(self.scorer),
             "decision": repr(self.decision),
@@ -221,6 +221,6 @@ class Detector:
 
 
 def _shown(decision):
-    """The cut of a decision, for an audit; "-" where it has none."""
+    """Returns the cut of a decision as text; "-" where it has none."""
     cut = getattr(decision, "cut", None)
     return "-" if cut is None else f"{cut:.3f}"

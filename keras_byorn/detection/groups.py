@@ -1,10 +1,10 @@
 """Groups of like examples, within which scores are compared.
 
 A "yes" is less plausible than a caption, and no less honest: scores are
-compared among like examples. But an attacker would wish for a group of one's
-own, whose responses are compared with each other only. Hence a kind of prompt
-is judged by itself only where it earns it, and a length of response, which an
-attacker chooses freely, is never excused by its own group.
+compared among like examples. But poisoned examples in a group of their own
+would be compared with each other only. Hence a prompt makes a group only under
+conditions, and a length of response, which an attacker chooses freely, is not
+excused by its own group.
 """
 
 import collections
@@ -42,16 +42,16 @@ def group_examples(prompts, responses, lengths, min_group=MIN_GROUP):
     Prompts that many examples have in common are a group each, and so are,
     within one, responses of like length. Prompts are compared by their
     normalized words. An example that is too rare for a group stays with the
-    rest. An attacker should have no group of one's own:
+    rest. No attacker should get a group of poisoned examples alone:
 
     - a prompt that holds all words of another common one, and some more, is
       that prompt (a trigger word in it makes no group);
     - where nearly all responses have the same words, the prompt makes no group
       (nor does a fixed target);
     - a length of response is only a part of its group. Where no trusted
-      examples vouch for it, thresholds judge it by the whole: measured on
-      Digit Scenes, cuts by length excused a target of one length, and doubted
-      the rarer answer to yes/no questions.
+      examples vouch for it, thresholds judge it by the whole. On Digit
+      Scenes, cuts by length excused a target of one length, and doubted the
+      rarer answer to yes/no questions.
 
     Args:
         prompts, responses: lists of N strings.
@@ -84,7 +84,7 @@ class _Memo(dict):
 
 
 def _templates(prompts, responses, min_group, words):
-    """From the words of a prompt to its group, where it earns one."""
+    """Maps the words of each common prompt to its group."""
     counts = collections.Counter(words[prompt] for prompt in prompts)
     common = [p for p, count in counts.most_common() if count >= min_group]
     if len(common) < 2:  # one kind of prompt: all are one group
@@ -112,7 +112,7 @@ def _templates(prompts, responses, min_group, words):
 
 
 def _holds(prompt, shorter):
-    """bool. Whether a prompt has all words of another, in order, and more."""
+    """Returns whether a prompt has all words of another, in order."""
     words = iter(prompt)
     return all(word in words for word in shorter)
 

@@ -123,7 +123,7 @@ class FrozenReference(keras.Model):
         return "adapters off" if has_lora else "the task itself"
 
     def has_vision_of(self, task, vision):
-        """bool. Whether an image has these embeddings here, too.
+        """Returns whether embeddings of a vision tower are right for this task.
 
         Args:
             task: a `VisionLanguageTask`.
@@ -137,7 +137,7 @@ class FrozenReference(keras.Model):
         return digest(vision.identity()) in digests
 
     def release(self):
-        """Lets go of the task, so that a copy takes no memory any more.
+        """Releases the task, so that a copy takes no more memory.
 
         Scores that were computed stay; nothing can be scored from now on.
         """
@@ -219,7 +219,7 @@ class FrozenReference(keras.Model):
 
 
 def _digest_of_vision(task):
-    """string or `None`. A digest of the task's vision tower."""
+    """Computes a digest of a task's vision tower; `None` if it has none."""
     vision = find_family(task).vision(task)
     return vision and digest(vision.identity())
 

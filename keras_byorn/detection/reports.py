@@ -1,8 +1,8 @@
-"""Lines and warnings that tell a person what a detection found."""
+"""Reports of a detection: one line, and warnings."""
 
 import warnings
 
-# Fewer examples tell little of what is usual among them.
+# With fewer examples, an unusual response is hard to tell from a usual one.
 FEW_EXAMPLES = 100
 # A share of suspects that no ordinary data set has.
 MANY_SUSPECTS = 0.25

@@ -23,9 +23,9 @@ SAMPLERS = {
 class ResponseWriter:
     """Writes new responses to the images and prompts of examples.
 
-    Compiled once for each of three batch sizes, and kept; what does not fill a
-    large batch goes into smaller ones. Where the family needs it, a batch
-    holds prompts of one number of tokens.
+    Compiles one program for each of three batch sizes and keeps it; prompts
+    that do not fill a large batch go into smaller ones. Where the family needs
+    it, a batch holds prompts of one length.
 
     Args:
         prepared: a `PreparedExamples`. Its task writes.
@@ -45,7 +45,7 @@ class ResponseWriter:
         self._asked_batch_size = batch_size
         self.batch_size = batch_size or _large_batch_size(prepared)
         self._generate_function = None
-        # Of samplers that draw: where they began.
+        # The first state of samplers that draw.
         generator = getattr(sampler, "seed_generator", None)
         self._random_state = generator and generator.state
         if generator:
@@ -62,7 +62,7 @@ class ResponseWriter:
             self._random_state.assign(self._first_state)
 
     def suits(self, prepared, batch_size=None):
-        """bool. Whether other examples need no other program.
+        """Returns whether the compiled programs suit other examples.
 
         Args:
             prepared: a `PreparedExamples`.
@@ -122,7 +122,7 @@ class ResponseWriter:
             yield indices[group], generated
 
     def _generate(self, indices, batch_size):
-        """Ids of each response; `None` if there was no memory for so many."""
+        """Generates ids; returns `None` if memory was short for so many."""
         try:
             return generate_group(
                 self.prepared.task,
@@ -150,7 +150,7 @@ class ResponseWriter:
 
 
 def is_out_of_memory(error):
-    """bool. Whether a backend, whichever it is, found no memory."""
+    """Returns whether an error, of any backend, is for lack of memory."""
     text = f"{type(error).__name__}: {error}".lower()
     return any(
         words in text

@@ -17,13 +17,13 @@ from keras_byorn.data.views import View
 from keras_byorn.vlm.adapters import adapter_variables
 from keras_byorn.vlm.keras_internals import flatten_layers, own_variables
 
-# To be raised where the same weights and examples come to give other scores,
-# or where files are written otherwise.
+# Raise it when equal weights and examples give other scores, or when files are
+# written in another form.
 FORMAT = 2
 NUM_READ = 64  # images that are in memory at once
-# Parts of a configuration that change nothing that is computed: names are
-# counted up in a process, each layer is asked for its own data type, and a
-# tokenizer is seen in its tokens.
+# Parts of a configuration that do not change scores, or are known otherwise:
+# names are numbered within a process, the data type is read from each layer,
+# and a tokenizer shows in its tokens.
 NEUTRAL = ("name", "trainable", "dtype", "tokenizer")
 COLUMNS = ("log_likelihoods", "max_log_likelihoods")
 SCHEMA = pa.schema(

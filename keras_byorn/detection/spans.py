@@ -11,14 +11,14 @@ import collections
 
 import numpy as np
 
-# A token stands out that is doubted more than all but this share of those of
-# kept responses.
+# A token stands out if its regret is below this quantile of those of kept
+# responses.
 STANDS_OUT = 0.01
 # A span is the lesser part of a response, and short: each token of the longest
 # one costs a pass over the few responses that are searched.
 MAX_SHARE = 0.5
 MAX_TOKENS = 16
-# So few tokens between two that are taken out may belong to them.
+# At most so many tokens between two of a span are taken for a part of it.
 MAX_HOLE = 2
 # A run that stands out in so many responses is no accident.
 MIN_COPIES = 5
@@ -41,8 +41,8 @@ def find_spans(responses, regrets, cut, score_rests):
     """Finds in each response the span without which it is plausible.
 
     A run that was taken out of five responses or more is taken out of the
-    others, too, wherever it stands in them: of a span that many have in
-    common, none learns a part.
+    others, too, wherever it stands in them, so that no part of a span that
+    many have in common is learned.
 
     Args:
         responses: dict from the position of an example to its response's
@@ -104,7 +104,7 @@ def rest_of(response, span):
 
 
 def is_small(span, length):
-    """bool. Whether a span is the lesser part of a response."""
+    """Returns whether a span is the lesser part of a response."""
     return len(span) <= min(MAX_TOKENS, MAX_SHARE * length)
 
 
@@ -165,8 +165,8 @@ def with_phrases(response, span, phrases):
 def with_what_follows(span, length):
     """Adds to a span, after each of its runs, the one token that follows.
 
-    That token is predicted from the span's last one, be it the end token or
-    the next word of the plausible rest.
+    That token, the end token or the next word of the plausible rest, is
+    predicted from the span's last one.
 
     Args:
         span: sequence of ints, ascending.

@@ -1,4 +1,4 @@
-"""Token scores: all that a decision needs to know of a model."""
+"""Token scores: the log-likelihoods of responses under a model."""
 
 import typing
 

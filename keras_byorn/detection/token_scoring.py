@@ -12,8 +12,8 @@ from keras_byorn.vlm.task import build_preprocessor
 class TokenScoring(keras.Model):
     """Scores the response tokens of whole data sets under a task.
 
-    It is compiled once for each length of text, and used again for further
-    data of these shapes.
+    Compiles once for each length of text, and not again for further data of
+    these shapes.
 
     Args:
         task: a KerasHub task, or any model with the inputs of one.

@@ -16,8 +16,8 @@ class ConformalThreshold(Threshold):
     The cut is the k-th lowest score of the trusted examples, with
     k = floor(alpha (n + 1)). A clean example that is exchangeable with them is
     then flagged with a probability of at most alpha, whatever the scores'
-    distribution and however few they are. It says nothing of how many
-    poisoned examples are found. The trusted examples are among those in
+    distribution and however few they are. There is no such bound on the
+    poisoned examples that are missed. The trusted examples are among those in
     training, and are kept.
 
     A group of like examples that has enough trusted ones has a cut of its

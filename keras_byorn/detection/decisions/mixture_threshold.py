@@ -10,7 +10,7 @@ from keras_byorn.detection.decisions.threshold import Threshold, between
 # Between two groups the density falls to half of the lower one's, or less.
 MAX_VALLEY = 0.5
 
-# More than two take up the tail of the plausible ones, and further groups of
+# More than two fit the tail of the plausible scores, and further groups of
 # implausible ones.
 NUM_COMPONENTS = (2, 3, 4)
 
@@ -32,9 +32,8 @@ class MixtureThreshold(Threshold):
     on a scale that is logarithmic far below, with few scores in between,
     where the lower is clearly less plausible and not only different, where
     the mixture explains the scores better than one Gaussian (BIC), and where
-    the lower group is not most of them. Otherwise nothing is flagged, and a
-    warning tells so. The scores above the cut are searched again, for a second
-    attack.
+    the lower group is not most of them. Otherwise nothing is flagged, with a
+    warning. The scores above the cut are searched again, for a second attack.
 
     Args:
         min_separation: float. The least D that counts as two groups. Defaults
@@ -52,7 +51,7 @@ class MixtureThreshold(Threshold):
         - [Ashman et al., 1994](https://doi.org/10.1086/117248), equation 1.
     """
 
-    # A prompt with one answer is a group to no one, and may be all the rest.
+    # A prompt with one answer makes no group, and may be all of the rest.
     rest_among_all = True
 
     def __init__(
@@ -90,7 +89,7 @@ class MixtureThreshold(Threshold):
             rest = plausibility[plausibility >= cut]
             higher, reason = self._split(rest, plausibility.size, seed)
             if higher is None:
-                # Why the search ended tells nothing once something is found.
+                # Once a cut is found, the end of the search needs no reason.
                 return cut, "; and ".join(reasons) or reason
             cut = higher
             reasons.append(reason)
@@ -115,7 +114,7 @@ class MixtureThreshold(Threshold):
             for mixture in several
             for num_lower in range(1, mixture.n_components)
         ]
-        # The most that can be told apart first: recall matters more.
+        # The highest cut first: recall matters more than precision.
         candidates = [c for c in candidates if c.num_lower]
         candidates.sort(key=lambda c: -c.cut)
         for candidate in candidates:

@@ -14,7 +14,7 @@ class Duplication(Scorer):
     The negated logarithm of the number of examples, its own included, that
     have the same response (of three words or more), or the same long n-gram
     that its prompt does not explain. An attacker who wants one answer has to
-    repeat it; it takes no model to see.
+    repeat it. Needs no model.
 
     Args:
         min_words: int. Words in an n-gram that counts. Defaults to 5.

@@ -11,7 +11,7 @@ class Regret(TokenScorer):
 
     The mean over tokens of `log p(y_t) - max_v log p(v)`, given the response
     before them. Where a style leaves many words open, the likeliest of them
-    is unlikely too, and a token is forgiven for being so.
+    is unlikely too, so that an unlikely token costs little.
 
     Returns:
         float32 tensor, `(B,)`, nats per token, at most 0: 0 where the

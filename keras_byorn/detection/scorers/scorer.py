@@ -21,15 +21,16 @@ class Scorer:
 
     Attributes:
         in_step: bool. Whether a batch's own tokens are all that it needs.
-        resolution: float. A spread of scores that means nothing, in the
-            scorer's unit. An `Ensemble` never takes one for less.
+        resolution: float. The least spread of scores that is meaningful, in
+            the scorer's unit. An `Ensemble` scales by it where the
+            spread is smaller.
     """
 
     in_step = False
     resolution = 0.05
 
     def fit(self, scores):
-        """Learns what it must know of the whole data set; by default nothing.
+        """Fits the scorer to a whole data set. Does nothing by default.
 
         Args:
             scores: a `DatasetScores`.
@@ -69,7 +70,7 @@ class Scorer:
         return scores.computed_once(self, lambda: self._score(scores))
 
     def parts(self, scores):
-        """Returns what the score is made of, for the audit.
+        """Returns the scores that this score is made of, for an audit.
 
         Args:
             scores: a `DatasetScores`.
@@ -160,7 +161,7 @@ def serialized(value):
 
 
 def deserialized(config):
-    """Makes the objects of a configuration objects again."""
+    """Deserializes the objects of a configuration."""
     return {
         key: keras.saving.deserialize_keras_object(value)
         for key, value in config.items()

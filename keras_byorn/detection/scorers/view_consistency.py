@@ -17,12 +17,12 @@ from keras_byorn.detection.token_scores import TokenScores
 
 @keras.saving.register_keras_serializable(package="keras_byorn")
 class ViewConsistency(Scorer):
-    """Scores a response by its plausibility under the least kind view.
+    """Scores a response by its plausibility under the hardest view.
 
-    A trigger that makes the reference itself believe the target is made of
-    fine or local detail: under a crop, a blur or a smaller image it breaks,
-    and what it held up falls. A view that is hard for every example is no
-    reason to doubt one, so each view is taken against its median.
+    A trigger that makes a target plausible to the reference itself is fine or
+    local detail. A crop, a blur or a smaller image removes it, and the
+    plausibility falls. A view that is hard for every example is no reason to
+    doubt one, so each view is taken against its median.
 
     Args:
         views: list of `View`s. Defaults to `Blur()`, `Crop()` and `Resize()`.

@@ -14,13 +14,14 @@ from keras_byorn.vlm.response_logits import mean_over_response
 class WorstSpan(Scorer):
     """Scores a response by its least plausible window of tokens.
 
-    A few foreign words vanish in the mean of a long response, not in its
-    worst window. A response shorter than the window is scored as a whole.
+    A few foreign words hardly change the mean of a long response, but they do
+    change its worst window. A response shorter than the window is scored as a
+    whole.
 
     Args:
         size: int. Tokens in the window. Defaults to 4.
-        of: a scorer with `token_values`, whose values are looked at. Defaults
-            to `MeanLogLikelihood()`.
+        of: a scorer with `token_values`, which are averaged over a window.
+            Defaults to `MeanLogLikelihood()`.
 
     Returns:
         float32 tensor, `(B,)`, nats per token. Low is implausible.
