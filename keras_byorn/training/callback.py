@@ -149,6 +149,8 @@ class BYORnCallback(keras.callbacks.Callback):
         """Called by `BYORnModel.fit` before training: checks and detects."""
         batches = self._batches = self._training_batches()
         if self.teacher == "ema":
+            # A `MultiOptimizer` may know its optimizers only then.
+            self.model.optimizer.build(self.model.trainable_variables)
             fit_checks.check_average(self.model.optimizer, len(batches))
         if not batches.store.is_scored:
             self._detect(batches)

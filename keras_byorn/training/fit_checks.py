@@ -84,6 +84,15 @@ def check_unchanged(model):
     Args:
         model: a `BYORnModel`.
     """
+    if model.adapters_merged:
+        raise ValueError(
+            "A model that was saved with LoRA must not be trained once it is "
+            "loaded: its adapters are merged, so that all weights would be "
+            "tuned, without a reference. Load the preset again, call "
+            "`enable_lora` and `vlm.backbone.load_lora_weights('x.lora.h5')`; "
+            "or make `BYORnModel(model.vlm)`, to tune the merged weights. "
+            "Received: a loaded model with merged adapters"
+        )
     layers = {id(layer) for layer in lora_layers(model.vlm)}
     if layers != model.lora_layer_ids:
         raise ValueError(

@@ -101,6 +101,7 @@ class BYORnModel(Fitting, keras.Model):
         _check_in_step(self.scorer)
         self.decision = decision
         self.lora_layer_ids = {id(layer) for layer in lora_layers(vlm)}
+        self.adapters_merged = False  # as they are in a file
         self.loss_history = None
         self._history_of = None
         self._task = task
@@ -312,15 +313,20 @@ class BYORnModel(Fitting, keras.Model):
 
     def get_config(self):
         serialize = keras.saving.serialize_keras_object
+        vlm = serialize(self.vlm)
+        # Keras never compiles a task by it, and would warn of that.
+        vlm.pop("compile_config", None)
         return {
             **super().get_config(),
-            "vlm": serialize(self.vlm),
+            "vlm": vlm,
             "scorer": serialize(self.scorer),
             "decision": self.decision and serialize(self.decision),
             # Files have a copy's weights, while there is one, and no adapters:
             # these are merged into the weights that they stand beside.
             "has_reference": self.reference.task is not None
             and not self.reference.adapters_off,
+            "adapters_merged": self.adapters_merged
+            or self.reference.adapters_off,
         }
 
     @classmethod
@@ -330,7 +336,9 @@ class BYORnModel(Fitting, keras.Model):
         for name in ("vlm", "scorer", "decision"):
             config[name] = config[name] and deserialize(config[name])
         has_reference = config.pop("has_reference", True)
+        adapters_merged = config.pop("adapters_merged", False)
         model = cls(**config)
+        model.adapters_merged = adapters_merged
         if not has_reference:
             model._release_copy()
         return model

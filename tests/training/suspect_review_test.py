@@ -1,0 +1,204 @@
+"""The review: suspects that are restored, kept suspect, or an alarm."""
+
+import types
+
+import numpy as np
+import pytest
+
+from keras_byorn.training.suspect_review import (
+    SuspectReview,
+    doubts,
+    running_median,
+    shared_beyond_chance,
+)
+from keras_byorn.training.target_store import TargetStore
+
+COLOURS = "red orange blue purple pink white".split()
+NUM_KEPT, NUM_SUSPECTS = 400, 60
+
+
+class GivenReview(SuspectReview):
+    """A review with the student's scores given.
+
+    Args:
+        store: a scored `TargetStore`.
+        plausibility: float array, `(N,)`, under the student.
+    """
+
+    def __init__(self, store, plausibility):
+        prepared = types.SimpleNamespace(responses=store.original_responses)
+        batches = types.SimpleNamespace(store=store, prepared=prepared)
+        super().__init__(None, batches, batch_size=4, verbose=0)
+        self.plausibility = np.asarray(plausibility, "float32")
+        self.asked = []
+
+    def _plausibility(self, indices):
+        self.asked.append(indices.tolist())
+        return self.plausibility[indices]
+
+
+class GivenHistory:
+    """Kept examples as the student met them, in order, better and better."""
+
+    def __init__(self, plausibility, num_kept=NUM_KEPT):
+        steps = np.zeros(len(plausibility), int)
+        steps[:num_kept] = np.arange(num_kept) // 4 + 1
+        self.steps = steps
+        self.met = np.where(steps > 0, plausibility, np.nan).astype("float32")
+
+    def result(self):
+        return self.met, self.steps
+
+
+def make(suspect_scores, suspect_responses, seed=0):
+    """A store whose last examples are suspects, the others usual ones."""
+    rng = np.random.default_rng(seed)
+    responses = [
+        f"{rng.choice(COLOURS)} {i % 7} by {rng.choice(COLOURS)} {i % 5}"
+        for i in range(NUM_KEPT)
+    ]
+    responses += suspect_responses
+    ids = [str(i) for i in range(len(responses))]
+    store = TargetStore(ids, ["q"] * len(ids), responses)
+    scores = np.concatenate([rng.normal(-1.0, 0.1, NUM_KEPT), suspect_scores])
+    store.set_scores(scores, [0] * NUM_KEPT + [1] * len(suspect_responses))
+    student = rng.normal(-0.2, 0.05, len(ids))
+    return store, student
+
+
+def review(store, student, met=None):
+    met = student if met is None else met
+    given = GivenReview(store, student)
+    given(GivenHistory(met))
+    return given
+
+
+def usual_responses(count, seed=1):
+    rng = np.random.default_rng(seed)
+    return [
+        f"{rng.choice(COLOURS)} {i % 7} by {rng.choice(COLOURS)} {i % 5}"
+        for i in range(count)
+    ]
+
+
+def test_suspects_that_the_student_finds_plausible_are_restored():
+    """Their style was new to the reference, and is not to the student."""
+    scores = np.full(NUM_SUSPECTS, -1.25)
+    store, student = make(scores, usual_responses(NUM_SUSPECTS))
+    student[NUM_KEPT : NUM_KEPT + 10] = -3.0
+    given = review(store, student)
+    assert given.asked == [list(range(NUM_KEPT, NUM_KEPT + NUM_SUSPECTS))]
+    verdicts = store.verdicts[NUM_KEPT:]
+    assert set(verdicts[:10]) == {"suspect"}
+    assert np.mean(verdicts[10:] == "restored") > 0.85  # 5 % fall below
+    assert store.suspects[NUM_KEPT:].sum() == np.sum(verdicts != "restored")
+    np.testing.assert_allclose(
+        store.student_plausibility[NUM_KEPT:], student[NUM_KEPT:], rtol=1e-5
+    )
+
+
+def test_the_reference_has_a_veto():
+    """A response that it found absurd stays suspect."""
+    scores = np.r_[np.full(30, -9.0), np.full(30, -1.25)]
+    store, student = make(scores, usual_responses(60))
+    student[NUM_KEPT:] = -0.1
+    review(store, student)
+    assert set(store.verdicts[NUM_KEPT : NUM_KEPT + 30]) == {"suspect"}
+    assert set(store.verdicts[NUM_KEPT + 30 :]) == {"restored"}
+
+
+def test_many_in_step_are_an_alarm():
+    """Words in common, doubted by the reference: a backdoor being learned."""
+    target = "green number three"
+    responses = [target] * 20 + usual_responses(20)
+    store, student = make(np.full(40, -1.6), responses)
+    store.plausibility[NUM_KEPT : NUM_KEPT + 4] = -1.2  # hardly doubted
+    student[NUM_KEPT:] = -0.1
+    review(store, student)
+    assert set(store.verdicts[NUM_KEPT : NUM_KEPT + 20]) == {"alarm"}
+    assert set(store.verdicts[NUM_KEPT + 20 :]) == {"restored"}
+    assert store.suspects[NUM_KEPT : NUM_KEPT + 20].all()
+
+
+def test_a_kept_example_that_stands_apart_is_flagged_late():
+    """Of those that a tuned student met; early ones tell nothing."""
+    store, student = make(np.empty(0), [])
+    met = student.copy()
+    late, early = np.arange(200, 240), np.arange(0, 20)
+    met[late] = met[early] = -4.0
+    store.plausibility[late] = store.plausibility[early] = -1.6
+    met[300:310] = -4.0  # hard for the student, but the reference likes them
+    review(store, student, met)
+    taken = np.flatnonzero(store.verdicts == "flagged late")
+    assert taken.tolist() == late.tolist()
+    assert store.suspects[late].all() and not store.suspects[early].any()
+
+
+def test_clean_kept_examples_stay():
+    """A student that gets better makes no example stand apart."""
+    store, _ = make(np.empty(0), [])
+    rng = np.random.default_rng(3)
+    met = -rng.gamma(2, 0.1, NUM_KEPT) - np.linspace(1.0, 0.0, NUM_KEPT)
+    review(store, met, met)
+    assert np.mean(store.verdicts == "flagged late") <= 0.02
+
+
+def test_later_reviews_compare_with_the_first_epoch():
+    """After it the student has trained on what it judges."""
+    store, student = make(np.full(10, -1.25), usual_responses(10))
+    student[NUM_KEPT:] = -3.0
+    given = review(store, student)
+    given.plausibility[NUM_KEPT:] = -0.2
+    given(GivenHistory(np.zeros(NUM_KEPT + 10)))  # in-sample: all certain
+    assert np.mean(store.verdicts[NUM_KEPT:] == "restored") > 0.85
+
+
+def test_doubts_are_robust_deviations_below_the_median():
+    """A third of poison does not move the scale."""
+    rng = np.random.default_rng(0)
+    scores = np.r_[rng.normal(-1, 0.1, 1000), np.full(200, -9.0)]
+    found = doubts(scores)
+    assert found[1000] == pytest.approx(80, rel=0.15)
+    assert np.mean(np.abs(found[:1000]) < 4) > 0.98
+
+
+def test_shared_words_are_those_beyond_chance():
+    """Common words are no sign, rare ones in many responses are."""
+    usual = usual_responses(200)
+    jumped = [f"green {i}" for i in range(10)] + usual[:10]
+    shared = shared_beyond_chance(jumped, usual)
+    assert ("green",) in shared
+    assert not any("by" in ngram or "red" in ngram for ngram in shared)
+    assert shared_beyond_chance(["green"] * 4, usual) == set()
+
+
+def test_running_median_follows_the_level():
+    """Against a loop, away from the ends."""
+    values = np.random.default_rng(0).normal(size=50)
+    found = running_median(values, 10)
+    expected = [np.median(values[i - 5 : i + 6]) for i in range(5, 45)]
+    np.testing.assert_allclose(found[5:45], expected)
+    assert len(found) == 50
+
+
+def test_a_masked_suspect_is_judged_by_its_masked_tokens(
+    vlm, make_examples, make_batches
+):
+    """The student has trained on the others, and would find them plausible."""
+    texts = ["red one what is one two", "red one what is one two", "blue"]
+    batches = make_batches(vlm, make_examples(3, responses=texts))
+    batches.store.set_scores([-9.0, -9.0, -1.0], [1.0, 1.0, 0.0])
+    batches.store.mask("scene-0", [2, 3], "red one one two")
+    given = GivenReview(batches.store, np.zeros(3))
+    given.batches = batches
+
+    def score(originals, verbose):
+        mask = originals.response_mask
+        values = np.zeros(mask.shape, "float32")
+        for row in range(len(mask)):
+            values[row, mask[row]] = [0, 0, -9, -3, -6, 0, 0]
+        return types.SimpleNamespace(log_likelihoods=values)
+
+    given.model = types.SimpleNamespace(score=score)
+    found = SuspectReview._plausibility(given, np.array([0, 1]))
+    np.testing.assert_allclose(found, [-6.0, -18 / 7], rtol=1e-6)
