@@ -3,7 +3,7 @@
 Title: Fine-tune a vision-language model on data you do not trust
 Author: the keras_byorn authors
 Date created: 2026/11/23
-Last modified: 2026/11/23
+Last modified: 2026/11/25
 Description: Plant a backdoor, watch it work, then fine-tune without it.
 Accelerator: None
 """
@@ -286,30 +286,37 @@ scored every response by its **plausibility**. Low is implausible. By default
 that is the stronger of two doubts: by how much the response as a whole, and by
 how much its worst four tokens, fall behind what the reference would have
 chosen; both in standard deviations from what is usual in these data. The
-default threshold, `MixtureThreshold`, fits groups to the scores and flags the
+default decision, `MixtureThreshold`, fits groups to the scores and flags the
 lower one, but only if it is clearly apart.
+
+The result is a `Detection`, which `defence.detection` holds. It can be had
+without any training, too: `keras_byorn.detect(train, vlm)`, with the pretrained
+model; and `BYORnCallback(detection)` trains on it.
 
 In the picture we colour the scores with the truth, which the defence does not
 have.
 """
 
-store = defence.store
-is_poisoned = np.array([i in poisoned_ids for i in store.example_ids])
+detection = defence.detection
+print(detection)
+
+is_poisoned = np.array([i in poisoned_ids for i in detection.example_ids])
+plausibility = detection.plausibility
 
 plt.figure(figsize=(9, 3.2), layout="constrained")
 plt.hist(
-    [store.plausibility[~is_poisoned], store.plausibility[is_poisoned]],
+    [plausibility[~is_poisoned], plausibility[is_poisoned]],
     bins=60,
     stacked=True,
     log=True,
     color=["steelblue", "firebrick"],
     label=["clean (we know)", "poisoned (we know)"],
 )
-if np.isfinite(defence.threshold.cut):
-    plt.axvline(defence.threshold.cut, color="black", linestyle=":")
+for cut in np.unique(detection.cuts[np.isfinite(detection.cuts)]):
+    plt.axvline(cut, color="black", linestyle=":")
 plt.xlabel("plausibility (low = implausible)")
 plt.ylabel("examples (log scale)")
-plt.title(f"the cut: {defence.threshold.reason}")
+plt.title(f"the cut: {detection.reason}")
 plt.legend(frameon=False)
 plt.show()
 
@@ -317,11 +324,13 @@ plt.show()
 ### What was flagged
 
 An example is a **suspect** if it lies below the cut. Suspect does not mean
-poisoned: the defence cannot know that. Here we can check. Do not expect the
-two groups to be so far apart everywhere: this is a small world, and an
-attacker who does not hide.
+poisoned: the defence cannot know that. Here we can check, with the suspects
+that are left after the student has reviewed them. Do not expect the two groups
+to be so far apart everywhere: this is a small world, and an attacker who does
+not hide.
 """
 
+store = defence.store
 found = evaluation.detection(
     store.example_ids,
     store.plausibility,
@@ -408,11 +417,16 @@ plt.show()
   is plausible for its picture, no score of the response can see it.
 - **Small changes hide.** Where an attack leaves responses that are nearly as
   plausible as before, the mixture may find no separate group. Flag a fixed
-  fraction instead: `BYORnCallback(threshold=keras_byorn.FlagFraction(0.4))`.
-  Honest examples are flagged with the others; after each epoch the student
-  looks again, and restores those that it finds plausible.
+  fraction instead, with
+  `Detector(decision=keras_byorn.FlagFraction(0.4))` as `detector=` of the
+  callback. Honest examples are flagged with the others; after each epoch the
+  student reviews them, and restores those that it finds plausible.
 - **Nothing flagged is not a clean bill.** If no group stands apart, the
-  callback warns, flags nothing, and training goes on as if undefended.
+  defence warns, flags nothing, and training goes on as if undefended. That is
+  the case for real captions under a real language model: no gap parts their
+  scores. An attacker who knows it can bring it about, too.
+- **An honest style may be overwritten**, if few examples have it and the
+  reference does not know it.
 - **A suspect is not proof.** Rare but honest responses are implausible too.
   Read the audit before you accuse anybody.
 - **The reference must be clean.** If the pretrained model has the backdoor

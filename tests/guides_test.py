@@ -105,6 +105,7 @@ def shrunk(source):
     return source + REPORT
 
 
+@pytest.mark.slow
 def test_getting_started_runs_from_top_to_bottom(tmp_path):
     guide = tmp_path / "guide.py"
     source = (GUIDES / "getting_started.py").read_text("utf-8")
