@@ -44,7 +44,7 @@ class Audit:
             their log-likelihoods under the reference, in nats. Ids may be
             missing. Defaults to `None`, no token scores.
         notes: dict from string to string or number. Facts of the run that the
-            page shows at its top, such as the scorer, the threshold and the
+            page shows at its top, such as the scorer, the decision and the
             seed. The note `"reason"` is given if nothing is suspect.
             Defaults to `None`, no notes.
         scores: dict from the name of a scorer to a float array, `(N,)`, in
@@ -91,7 +91,7 @@ class Audit:
 
     Example:
 
-    >>> audit = Audit(store, examples, notes={"threshold": "FlagFraction(0.4)"})
+    >>> audit = Audit(store, examples, notes={"decision": "FlagFraction(0.4)"})
     >>> audit.to_parquet("audit.parquet")  # every row
     >>> audit.to_html("audit.html")  # the suspects first, to look at
     >>> audit.plot_scores("scores.png")
