@@ -143,8 +143,9 @@ class Threshold(Decision):
         if flagged == 0.0:
             warnings.warn(
                 f"No example is suspect ({self.reason}). A fine-tune would go "
-                "on as if undefended. Where you expect poison all the same, flag a "
-                "fixed share with `Detector(decision=FlagFraction(0.4))`.",
+                "on as if undefended. Where you expect poison all the same, "
+                "flag a fixed share with "
+                "`Detector(decision=FlagFraction(0.4))`.",
                 stacklevel=3,
             )
 
