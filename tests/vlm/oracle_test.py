@@ -415,6 +415,7 @@ def scored(vlm, x, y, mask):
     return keras.ops.convert_to_numpy(log_likelihoods)
 
 
+@pytest.mark.slow
 def test_every_response_token_is_as_likely(pair):
     """Log-likelihoods agree to 1e-4 nats on every backend."""
     oracle, vlm = pair

@@ -202,6 +202,7 @@ def test_adapters_that_come_later_are_seen(load):
     np.testing.assert_allclose(after, expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_tower_that_is_quantized_later_is_seen(load):
     """A program that was compiled before holds the former weights."""
     vlm = load("PaliGemma")

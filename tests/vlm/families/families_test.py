@@ -25,6 +25,7 @@ EAGER = tuple(name for name in TINY if name != "PaliGemma")
 NAMES = EAGER if keras.config.backend() == "torch" else COMPILED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_contract(presets, name):
     """Scores, trains, regenerates, adapts and saves."""
