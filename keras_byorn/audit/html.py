@@ -18,7 +18,7 @@ import numpy as np
 from keras_byorn.audit import html_numbers, html_text, plots
 from keras_byorn.audit.html_chart import histogram_chart
 from keras_byorn.audit.html_numbers import SURPRISE_STEPS
-from keras_byorn.audit.html_rows import Records, encoded_json, row_blocks
+from keras_byorn.audit.html_table import Records, encoded_json, row_blocks
 from keras_byorn.audit.html_text import pieces
 from keras_byorn.audit.table import is_trained
 

@@ -2,6 +2,21 @@
 
 import dataclasses
 
+# A suspect is more likely suspect than not.
+SUSPECT_FROM = 0.5
+
+
+def is_suspect(probability):
+    """Returns whether a suspect probability makes a suspect.
+
+    Args:
+        probability: float, or float array.
+
+    Returns:
+        bool, or bool array of its shape.
+    """
+    return probability >= SUSPECT_FROM
+
 
 @dataclasses.dataclass(frozen=True)
 class AuditRow:

@@ -4,10 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from keras_byorn.audit.row import is_suspect
 from keras_byorn.data.duplicates import find_duplicates
 from keras_byorn.data.files import replacing
 
-SUSPECT_FROM = 0.5
 ONE_GROUP = "all"
 
 SCHEMA = pa.schema(
@@ -224,7 +224,7 @@ def _row_columns(rows):
     for name in _TEXTS:
         columns[name] = [_encodable(getattr(row, name)) for row in rows]
     columns["is_suspect"] = [
-        row.suspect_probability >= SUSPECT_FROM for row in rows
+        is_suspect(row.suspect_probability) for row in rows
     ]
     return columns
 

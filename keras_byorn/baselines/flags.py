@@ -6,6 +6,7 @@ Without these two nobody can tell detection from regularisation.
 import keras
 import numpy as np
 
+from keras_byorn.audit.row import is_suspect
 from keras_byorn.detection.decisions import Flags
 from keras_byorn.detection.detector import Detector
 from keras_byorn.detection.groups import ALL
@@ -36,7 +37,7 @@ class RandomFlags(Detector):
         probability = flags.suspect_probability[order]
         return flags._replace(
             suspect_probability=probability,
-            reasons=["by chance" if p >= 0.5 else "" for p in probability],
+            reasons=["by chance" if is_suspect(p) else "" for p in probability],
             reason=f"as many as {self.decision!r} flags, by chance",
         )
 

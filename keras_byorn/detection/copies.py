@@ -4,6 +4,7 @@ import collections
 
 import numpy as np
 
+from keras_byorn.audit.row import is_suspect
 from keras_byorn.data.duplicates import MIN_WHOLE_WORDS
 from keras_byorn.data.words import normalized_words
 
@@ -36,7 +37,7 @@ def flag_copies(responses, probability):
     for words, found in _copies(responses).items():
         if len(words) < MIN_WHOLE_WORDS:
             continue
-        suspect = np.mean(probability[found] >= 0.5)
+        suspect = np.mean(is_suspect(probability[found]))
         if len(found) >= MIN_COPIES and suspect >= MIN_SUSPECTS:
             probability[found] = 1.0
     return probability

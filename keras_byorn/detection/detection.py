@@ -5,7 +5,7 @@ import copy
 import numpy as np
 
 from keras_byorn.audit import Audit
-from keras_byorn.audit.row import AuditRow
+from keras_byorn.audit.row import AuditRow, is_suspect
 from keras_byorn.data.examples import Examples
 from keras_byorn.detection import detection_files
 from keras_byorn.detection.reports import summary_line
@@ -89,7 +89,7 @@ class Detection:
     @property
     def suspects(self):
         """bool array, `(N,)`. More likely suspect than not."""
-        return self.suspect_probability >= 0.5
+        return is_suspect(self.suspect_probability)
 
     def with_examples(self, prepared):
         """Returns this detection with its images and tokens at hand.

@@ -5,6 +5,7 @@ import copy
 import keras
 import numpy as np
 
+from keras_byorn.audit.row import is_suspect
 from keras_byorn.detection.copies import flag_copies
 from keras_byorn.detection.dataset_scores import DatasetScores
 from keras_byorn.detection.decisions import Decision, MixtureThreshold
@@ -196,7 +197,7 @@ class Detector:
     def _decide(self, scores):
         plausibility = self.scorer.fit(scores).score(scores)
         flags = self.flag(plausibility, scores)
-        suspects = np.asarray(flags.suspect_probability) >= 0.5
+        suspects = is_suspect(np.asarray(flags.suspect_probability))
         detection = Detection(
             example_ids=scores.example_ids,
             prompts=scores.prompts,

@@ -15,7 +15,7 @@ def share(count, total):
 
 def summary_line(detection):
     """Returns one line with the verdict of a detection."""
-    suspects = int((detection.suspect_probability >= 0.5).sum())
+    suspects = int(detection.suspects.sum())
     return f"{share(suspects, len(detection))} suspect: {detection.reason}"
 
 
@@ -40,7 +40,7 @@ def warn_if_unsure(detection, decision):
             f"the audit. From {FEW_EXAMPLES} examples on a decision is surer.",
             stacklevel=4,
         )
-    suspects = int((detection.suspect_probability >= 0.5).sum())
+    suspects = int(detection.suspects.sum())
     asked = getattr(decision, "flag_fraction", 0.0)
     # A share that was asked for, and examples that tie with it.
     if suspects / count > max(MANY_SUSPECTS, asked + 0.05):

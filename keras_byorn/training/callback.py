@@ -52,8 +52,8 @@ class BYORnCallback(keras.callbacks.Callback):
             tokens; the rest without it must be plausible by the same scorer
             and cut. The search takes a pass over the suspects for each token
             of the longest span. Defaults to `"replace"`.
-        review: bool. Whether the student judges again after each epoch.
-            Defaults to `True`.
+        review: bool. Whether the student judges again before each epoch but
+            the first, with the weights of the teacher. Defaults to `True`.
         batch_size: optional int. Examples per batch in scoring and
             regenerating. Defaults to that of the training batches in scoring,
             and to four times that in regenerating, for a generated token asks

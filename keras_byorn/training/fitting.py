@@ -7,7 +7,7 @@ import keras
 from keras_byorn.data.scoring_batches import ScoringBatches
 from keras_byorn.training import fit_checks
 from keras_byorn.training.callback import BYORnCallback
-from keras_byorn.training.ema import own_memory
+from keras_byorn.training.ema import averaging_optimizers, own_memory
 from keras_byorn.training.epoch_edges import EpochEdges
 from keras_byorn.training.loss_history import LossHistory
 from keras_byorn.training.progress import DefenceProgress
@@ -70,14 +70,16 @@ class Fitting(TrainStep):
             # Of one shape: Keras keeps the iterator of the first epoch.
             validation = call["validation_data"].prepared.scoring_batches()
             call["validation_data"] = validation
-        if self._batches is None:
-            self._close_history()
-            history = super().fit(**call)
-        else:
+        try:
+            if self._batches is None:
+                self._close_history()
+                return super().fit(**call)
             fit_checks.check_batches(self, batches, call)
-            history = self._fit_batches(batches, defence, call)
-        own_memory(self.trainable_variables)
-        return history
+            return self._fit_batches(batches, defence, call)
+        finally:
+            # Keras has given the model the average, after an error, too.
+            if averaging_optimizers(self.optimizer):
+                own_memory(self.trainable_variables)
 
     def _fit_batches(self, batches, defence, call):
         self._expect("train", batches)

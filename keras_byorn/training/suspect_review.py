@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 
+from keras_byorn.audit.row import is_suspect
 from keras_byorn.data.words import ngrams, normalized_words
 from keras_byorn.detection.decisions import MixtureThreshold
 from keras_byorn.detection.scorers import MeanLogLikelihood
@@ -130,7 +131,7 @@ class SuspectReview:
             warnings.simplefilter("ignore")  # that nothing is found is usual
             threshold = MixtureThreshold().fit(met[order] - usual)
         apart = threshold.suspect_probability_of(met[order] - usual)
-        return order[apart >= 0.5]
+        return order[is_suspect(apart)]
 
 
 def doubts(plausibility):

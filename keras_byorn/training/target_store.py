@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from keras_byorn.audit.row import AuditRow
+from keras_byorn.audit.row import AuditRow, is_suspect
 from keras_byorn.data.files import replacing
 from keras_byorn.detection.detection import (
     KEPT,
@@ -103,7 +103,7 @@ class TargetStore:
     @property
     def suspects(self):
         """bool array, `(N,)`. More likely suspect than not."""
-        return self.suspect_probability >= 0.5
+        return is_suspect(self.suspect_probability)
 
     @property
     def masked(self):
@@ -178,8 +178,8 @@ class TargetStore:
         for index, verdict in verdicts.items():
             if verdict == RESTORED:
                 probability[index] = 0.0
-            elif probability[index] < 0.5:  # a soft suspect stays as soft
-                probability[index] = 1.0
+            elif not is_suspect(probability[index]):
+                probability[index] = 1.0  # a soft suspect stays as soft
         self.suspect_probability = self._probability(probability)
         for index, verdict in verdicts.items():
             if verdict != SUSPECT:
@@ -373,7 +373,7 @@ class TargetStore:
             return EXCLUDED, None
         texts = self._originals[index], self._replacements.get(index, [None])[0]
         if original and replaced:
-            return MIXED, texts[int(probability >= 0.5)]
+            return MIXED, texts[int(is_suspect(probability))]
         return (ORIGINAL, texts[0]) if original else (REGENERATED, texts[1])
 
 

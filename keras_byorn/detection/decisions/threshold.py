@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 from keras import ops
 
+from keras_byorn.audit.row import is_suspect
 from keras_byorn.detection.decisions.decision import Decision, Flags
 from keras_byorn.detection.groups import ALL, group_examples
 
@@ -71,7 +72,7 @@ class Threshold(Decision):
         probability = self.suspect_probability_of(plausibility, groups)
         cuts = self.cuts_of(groups)
         reasons = [
-            f"less plausible than the cut, {cut:.3g}" if p >= 0.5 else ""
+            f"less plausible than the cut, {cut:.3g}" if is_suspect(p) else ""
             for p, cut in zip(probability, cuts)
         ]
         return Flags(probability, groups, cuts, reasons, self.reason)
@@ -131,7 +132,7 @@ class Threshold(Decision):
         )
 
     def _check(self, probability):
-        flagged = float(np.mean(probability >= 0.5))
+        flagged = float(np.mean(is_suspect(probability)))
         if flagged >= 1.0:
             raise ValueError(
                 "The threshold must keep some examples, for the first epoch "
