@@ -68,9 +68,10 @@ def test_copies_of_the_flagged_are_not_flagged():
     scores, prompts, _, ids = make()
     responses = ["call this number now"] * COUNT
     poisoned = ids[:190]
-    detection = OracleFlags(poisoned, verbose=0).decide(
-        scores, prompts, responses, ids
-    )
+    with pytest.warns(UserWarning, match=r"190 of 200 \(95.0 %\)"):
+        detection = OracleFlags(poisoned, verbose=0).decide(
+            scores, prompts, responses, ids
+        )
     assert detection.suspects.sum() == 190
     detector = RandomFlags(decision=FlagFraction(0.9), verbose=0)
     detection = detector.decide(scores, prompts, responses, ids)

@@ -127,7 +127,7 @@ def test_only_what_is_new_is_encoded(place, tmp_path, monkeypatch):
 
 
 def test_a_dtype_or_shape_makes_another_image():
-    """The same bytes may be other pixels."""
+    """Equal bytes may be other pixels."""
     tall, wide = np.zeros((2, 4, 3), "uint8"), np.zeros((4, 2, 3), "uint8")
     images = [tall, wide, tall.view("int8"), tall]
     digests = [image_embeddings.digest([image]) for image in images]
@@ -174,7 +174,7 @@ def flip_a_bit(folder):
 
 
 def turn_the_rows(folder):
-    """The same bytes, said to be 3 rows of 2 numbers."""
+    """Equal bytes, said to be 3 rows of 2 numbers."""
     path = folder / "image_embeddings.json"
     text = path.read_text("utf-8")
     assert "[2, 2, 3]" in text

@@ -202,7 +202,7 @@ def test_the_digest_is_of_all_that_a_reference_computes_with(make_vlm):
 
 
 def test_data_types_and_image_conversion_count(run, make_vlm, make_examples):
-    """The same weights give other numbers in bfloat16, or of darker images."""
+    """Equal weights give other numbers in bfloat16, or of darker images."""
     run(make_vlm(), make_examples())
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
