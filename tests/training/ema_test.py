@@ -130,7 +130,7 @@ def test_every_optimizer_with_an_average_is_found(vlm, optimizer_of):
     optimizer = optimizer_of(model)
     optimizer.build(model.trainable_variables)
     found = averaging_optimizers(optimizer)
-    assert [type(each) for each in found] == [keras.optimizers.AdamW]
+    assert len(found) == 1 and isinstance(found[0], keras.optimizers.AdamW)
     assert averaging_optimizers(adamw(use_ema=False)) == []
 
 
