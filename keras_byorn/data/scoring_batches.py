@@ -34,6 +34,7 @@ class ScoringBatches(keras.utils.PyDataset):
         self._bucket_of = buckets.of(
             task.num_tokens(packed), self.response_mask.sum(axis=-1)
         )
+        self._longest = int(self._bucket_of.max())
 
     @property
     def response_mask(self):
@@ -57,8 +58,8 @@ class ScoringBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         start = index * self.batch_size
-        rows = np.arange(len(self._packed[0]))[start : start + self.batch_size]
-        return self.batch(rows, self._bucket_of.max())
+        end = min(start + self.batch_size, len(self._packed[0]))
+        return self.batch(np.arange(start, end), self._longest)
 
     def batch(self, rows, bucket):
         """Returns a batch of these rows, cut to a bucket's length and filled.

@@ -99,7 +99,8 @@ class Detection:
         """
         other = copy.copy(self)
         other._examples = prepared.examples
-        other._pieces = prepared.response_pieces
+        if self._has_tokens_of(prepared):
+            other._pieces = prepared.response_pieces
         return other
 
     def rows(self):
@@ -239,6 +240,47 @@ class Detection:
                 f"{len(changed)} changed examples, such as {changed[:5]}"
             )
 
+    def check_scores(self, plausibility):
+        """Refuses a store that was scored otherwise.
+
+        Args:
+            plausibility: float32 array, `(N,)`, that of the store.
+
+        Raises:
+            ValueError: if it is not that of this detection.
+        """
+        if not np.array_equal(plausibility, self.plausibility, equal_nan=True):
+            raise ValueError(
+                "`detection` must be the one that the batches were scored by. "
+                "Make new `TargetBatches` for another, or leave `detection` "
+                "out to keep the verdicts of the store. Received: a detection, "
+                "and batches whose store has other scores"
+            )
+
+    def check_tokens(self, prepared):
+        """Refuses token scores that no span can be found from.
+
+        Args:
+            prepared: a `PreparedExamples`.
+
+        Raises:
+            ValueError: if the likeliest tokens are not known, or if responses
+                have other tokens than for the task.
+        """
+        if self.token_scores.max_log_likelihoods is None:
+            raise ValueError(
+                "`suspects='mask'` needs `max_log_likelihoods`, to find the "
+                "tokens that stand out. Pass `suspects='replace'`. Received: a "
+                "detection with max_log_likelihoods=None"
+            )
+        if not self._has_tokens_of(prepared):
+            raise ValueError(
+                "`suspects='mask'` needs a detection by the tokens of the task "
+                "in training. Detect with this task, or pass "
+                "`suspects='replace'`. Received: a detection whose responses "
+                "have other numbers of tokens"
+            )
+
     def __len__(self):
         return len(self.example_ids)
 
@@ -269,6 +311,11 @@ class Detection:
                 f"were judged, such as {unknown[:3]}"
             )
         return examples
+
+    def _has_tokens_of(self, prepared):
+        counts = self.token_scores.response_mask.sum(axis=-1)
+        own = prepared.response_mask.sum(axis=-1)
+        return np.array_equal(counts, own)
 
     def _scores_of_tokens(self):
         if self._pieces is None:

@@ -9,7 +9,12 @@ from keras_byorn.audit.row import is_suspect
 from keras_byorn.detection.copies import flag_copies
 from keras_byorn.detection.dataset_scores import DatasetScores
 from keras_byorn.detection.decisions import Decision, MixtureThreshold
-from keras_byorn.detection.detection import KEPT, SUSPECT, Detection
+from keras_byorn.detection.detection import (
+    KEPT,
+    SUSPECT,
+    TRUSTED,
+    Detection,
+)
 from keras_byorn.detection.reference_scores import ReferenceScores
 from keras_byorn.detection.reports import announce, warn_if_unsure
 from keras_byorn.detection.score_cache import ScoreCache
@@ -153,6 +158,8 @@ class Detector:
         if not self.flag_copies:
             return flags
         probability = flag_copies(scores.responses, flags.suspect_probability)
+        if flags.trusted is not None:
+            probability[flags.trusted] = 0.0
         copied = probability > flags.suspect_probability
         reasons = [
             "in the words of suspects" if is_copy else reason
@@ -198,13 +205,16 @@ class Detector:
         plausibility = self.scorer.fit(scores).score(scores)
         flags = self.flag(plausibility, scores)
         suspects = is_suspect(np.asarray(flags.suspect_probability))
+        verdicts = np.where(suspects, SUSPECT, KEPT).astype(object)
+        if flags.trusted is not None:
+            verdicts[flags.trusted] = TRUSTED
         detection = Detection(
             example_ids=scores.example_ids,
             prompts=scores.prompts,
             responses=scores.responses,
             plausibility=plausibility,
             suspect_probability=flags.suspect_probability,
-            verdicts=np.where(suspects, SUSPECT, KEPT),
+            verdicts=verdicts,
             reasons=flags.reasons,
             groups=flags.groups,
             cuts=flags.cuts,

@@ -65,14 +65,29 @@ def group_examples(prompts, responses, lengths, min_group=MIN_GROUP):
     templates = _templates(prompts, responses, min_group, words)
     groups = np.array([templates.get(words[p], ALL) for p in prompts], object)
     lengths = np.asarray(lengths)
-    for group in set(groups):
-        members = np.flatnonzero(groups == group)
+    for group, members in members_of(groups):
         if len(members) < min_group:
             group = ALL  # too few are left over by the others
             groups[members] = group
         for low, high, found in _lengths(lengths[members], min_group):
             groups[members[found]] = group.of_length(low, high)
     return groups
+
+
+def members_of(groups):
+    """Finds the members of each group, in one pass.
+
+    Args:
+        groups: object array of N strings.
+
+    Yields:
+        Pairs of a group and an int array, the positions of its members.
+    """
+    number_of = {}
+    numbers = [number_of.setdefault(group, len(number_of)) for group in groups]
+    order = np.argsort(numbers, kind="stable")
+    edges = np.flatnonzero(np.diff(np.asarray(numbers)[order])) + 1
+    yield from zip(number_of, np.split(order, edges))
 
 
 class _Memo(dict):

@@ -20,6 +20,7 @@ from keras_byorn.vlm.adapters import (
 from keras_byorn.vlm.families import family_of, find_family
 from keras_byorn.vlm.keras_internals import untrack, was_lora_enabled
 from keras_byorn.vlm.response_logits import response_log_likelihoods
+from keras_byorn.vlm.task import VisionLanguageTask
 
 # Variables of a copy need paths of their own: on PyTorch, Keras knows the
 # parameters of a model by path.
@@ -203,6 +204,18 @@ class FrozenReference(keras.Model):
             # this one, and save and load it within itself.
             self.__dict__["_scoring"] = TokenScoring(task)
         return self.__dict__["_scoring"].score(batches, verbose)
+
+    @contextlib.contextmanager
+    def writing(self):
+        """Lets the reference write responses within this block.
+
+        Yields:
+            A `VisionLanguageTask`, its adapters without effect.
+        """
+        task = VisionLanguageTask(self._require_task())
+        off = adapters_zeroed if self.adapters_off else contextlib.nullcontext
+        with off(task.task):
+            yield task
 
     def _require_task(self):
         if self.task is None:

@@ -53,10 +53,15 @@ class ReferenceScores(DatasetScores):
     def samples(self, count, seed=0):
         key = "samples", count, seed
         if key not in self._known:
-            # Before training the task writes as the reference does.
-            self._known[key] = sampled_responses(
-                self._prepared, count, seed, self._batch_size, self._verbose
-            )
+            with self._reference.writing() as task:
+                self._known[key] = sampled_responses(
+                    self._prepared,
+                    count,
+                    seed,
+                    self._batch_size,
+                    self._verbose,
+                    task,
+                )
         return self._known[key]
 
     def _score(self, view):

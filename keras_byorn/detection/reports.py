@@ -2,6 +2,8 @@
 
 import warnings
 
+from keras_byorn.audit.row import is_suspect
+
 # With fewer examples, an unusual response is hard to tell from a usual one.
 FEW_EXAMPLES = 100
 # A share of suspects that no ordinary data set has.
@@ -15,7 +17,7 @@ def share(count, total):
 
 def summary_line(detection):
     """Returns one line with the verdict of a detection."""
-    suspects = int(detection.suspects.sum())
+    suspects = int(is_suspect(detection.suspect_probability).sum())
     return f"{share(suspects, len(detection))} suspect: {detection.reason}"
 
 
@@ -40,7 +42,7 @@ def warn_if_unsure(detection, decision):
             f"the audit. From {FEW_EXAMPLES} examples on a decision is surer.",
             stacklevel=4,
         )
-    suspects = int(detection.suspects.sum())
+    suspects = int(is_suspect(detection.suspect_probability).sum())
     asked = getattr(decision, "flag_fraction", 0.0)
     # A share that was asked for, and examples that tie with it.
     if suspects / count > max(MANY_SUSPECTS, asked + 0.05):

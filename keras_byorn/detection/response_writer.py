@@ -28,19 +28,22 @@ class ResponseWriter:
     it, a batch holds prompts of one length.
 
     Args:
-        prepared: a `PreparedExamples`. Its task writes.
+        prepared: a `PreparedExamples`.
         sampler: `"greedy"`, `"random"` or a `keras_hub.samplers.Sampler`.
         batch_size: optional int. Prompts in a large batch; fewer, with a
             warning, where the memory does not hold so many. Defaults to four
             times that of the examples: a generated token asks little of each
             row.
         seed: int. For `"random"`.
+        task: optional `VisionLanguageTask` that writes. Defaults to that of
+            the examples.
     """
 
-    def __init__(self, prepared, sampler, batch_size=None, seed=0):
+    def __init__(self, prepared, sampler, batch_size=None, seed=0, task=None):
         if isinstance(sampler, str):
             sampler = SAMPLERS[sampler](seed)
         self.prepared = prepared
+        self.task = task or prepared.task
         self.sampler = sampler
         self._asked_batch_size = batch_size
         self.batch_size = batch_size or _large_batch_size(prepared)
@@ -69,7 +72,7 @@ class ResponseWriter:
             batch_size: optional int, as for a new writer.
         """
         return (
-            self.prepared.task.task is prepared.task.task
+            self.task.task is prepared.task.task
             and self.prepared.text_length == prepared.text_length
             and self.prepared.batch_size == prepared.batch_size
             and self._asked_batch_size == batch_size
@@ -87,7 +90,7 @@ class ResponseWriter:
         Returns:
             A dict from position to `(response, token ids)`.
         """
-        task = self.prepared.task
+        task = self.task
         indices = np.asarray(indices)
         progress = keras.utils.Progbar(
             len(indices), verbose=verbose, unit_name="response"
@@ -106,7 +109,7 @@ class ResponseWriter:
 
     def _in_batches(self, indices):
         """Yields positions of examples, and the ids generated for them."""
-        task = self.prepared.task
+        task = self.task
         prompt_ids = [self.prepared.prompt_ids[i] for i in indices]
         groups = prompt_groups(
             prompt_ids, self.batch_size, task.family.mixed_prompt_lengths
@@ -125,7 +128,7 @@ class ResponseWriter:
         """Generates ids; returns `None` if memory was short for so many."""
         try:
             return generate_group(
-                self.prepared.task,
+                self.task,
                 self.prepared.images.shown(indices),
                 [self.prepared.prompt_ids[i] for i in indices],
                 self.prepared.text_length,
@@ -138,7 +141,7 @@ class ResponseWriter:
 
     def _take_smaller_batches(self, batch_size):
         smaller = max(1, batch_size // 2)
-        smaller -= smaller == self.prepared.task.max_placeholders  # see `sized`
+        smaller -= smaller == self.task.max_placeholders  # see `sized`
         self.batch_size = max(1, smaller)
         warnings.warn(
             f"There is no memory to generate {batch_size} responses at once: "
@@ -164,8 +167,10 @@ def is_out_of_memory(error):
     )
 
 
-def sampled_responses(prepared, count, seed, batch_size=None, verbose=0):
-    """Samples several responses of the task to each example.
+def sampled_responses(
+    prepared, count, seed, batch_size=None, verbose=0, task=None
+):
+    """Samples several responses of a task to each example.
 
     Args:
         prepared: a `PreparedExamples`.
@@ -173,11 +178,12 @@ def sampled_responses(prepared, count, seed, batch_size=None, verbose=0):
         seed: int.
         batch_size: optional int, see `ResponseWriter`.
         verbose: 0 or 1. Whether to show progress bars.
+        task: optional `VisionLanguageTask`, see `ResponseWriter`.
 
     Returns:
         A list of N lists of `count` strings; an empty one where none ended.
     """
-    write = ResponseWriter(prepared, "random", batch_size, seed)
+    write = ResponseWriter(prepared, "random", batch_size, seed, task)
     indices = np.arange(len(prepared))
     rounds = [write(indices, verbose=verbose) for _ in range(count)]
     return [

@@ -5,6 +5,7 @@ import numpy as np
 
 from keras_byorn.detection.token_scores import TokenScores
 from keras_byorn.vlm.families import find_family
+from keras_byorn.vlm.keras_internals import keeping_weights
 from keras_byorn.vlm.response_logits import response_log_likelihoods
 from keras_byorn.vlm.task import build_preprocessor
 
@@ -65,14 +66,17 @@ class TokenScoring(keras.Model):
                 f"{type(batches).__name__}"
             )
         if not hasattr(batches, "by_length"):
-            scores = self.predict(_Inputs(batches), verbose=verbose)
-            return TokenScores(**scores)
+            return TokenScores(**self._predict(batches, verbose))
         batches = batches.by_length()
         self._expect(batches.largest_batch)
-        scores = self.predict(_Inputs(batches), verbose=verbose)
+        scores = self._predict(batches, verbose)
         return TokenScores(
             **{key: batches.in_order(values) for key, values in scores.items()}
         )
+
+    def _predict(self, batches, verbose):
+        with keeping_weights(self):
+            return self.predict(_Inputs(batches), verbose=verbose)
 
     def _expect(self, largest_batch):
         """Compiles anew for larger batches, whose logits need more blocks."""

@@ -147,13 +147,22 @@ class BYORnCallback(keras.callbacks.Callback):
 
     def begin_fit(self):
         """Called by `BYORnModel.fit` before training: checks and detects."""
-        batches = self._batches = self._training_batches()
+        last, batches = self._batches, self._training_batches()
+        self._batches = batches
         if self.teacher == "ema":
             # A `MultiOptimizer` may know its optimizers only then.
             self.model.optimizer.build(self.model.trainable_variables)
             fit_checks.check_average(self.model.optimizer, len(batches))
+        given = self._given_detection
+        if given is not None:
+            given.check_examples(batches.prepared)
         if not batches.store.is_scored:
             self._detect(batches)
+        elif given is not None:
+            given.check_scores(batches.store.plausibility)
+            self.detection = given.with_examples(batches.prepared)
+        elif last is not batches:
+            self.detection = None  # that of other examples
         if not self._continues():
             self._num_epochs = 0
             self._writer = self._writer_for(batches.prepared)
@@ -171,7 +180,7 @@ class BYORnCallback(keras.callbacks.Callback):
             return
         with self._teaching():
             if self._reviews():
-                self._reviewer(self.model.loss_history)
+                self._reviewer()
             suspects = np.flatnonzero(self.store.suspects & ~self.store.masked)
             if self.teacher != "none" and len(suspects):
                 self._regenerate(suspects)
@@ -209,7 +218,6 @@ class BYORnCallback(keras.callbacks.Callback):
     def _detect(self, batches):
         prepared = batches.prepared
         if self._given_detection is not None:
-            self._given_detection.check_examples(prepared)
             # Its tokens, for the audit of a detection from a file.
             self.detection = self._given_detection.with_examples(prepared)
         else:
@@ -217,6 +225,8 @@ class BYORnCallback(keras.callbacks.Callback):
                 prepared, self.model.reference, self.batch_size
             )
         detection = self.detection
+        if self.suspects == "mask":
+            detection.check_tokens(prepared)
         batches.store.set_scores(
             detection.plausibility,
             detection.suspect_probability,
@@ -241,11 +251,7 @@ class BYORnCallback(keras.callbacks.Callback):
     def _continues(self):
         """bool. Whether this model was in training on these batches before."""
         last = self._reviewer
-        return (
-            last is not None
-            and last.model is self.model
-            and last.batches is self._batches
-        )
+        return last is not None and last.continues(self.model, self._batches)
 
     def _writer_for(self, prepared):
         """That of the last data set, if it fits: it is compiled already."""

@@ -25,10 +25,16 @@ def averaged_weights(model):
     """Gives the model the average of its past weights within this block.
 
     The average is the one that the Keras optimizer keeps with `use_ema=True`.
+    An optimizer that has taken no step has none yet: then the model keeps its
+    own weights.
 
     Args:
-        model: a compiled `keras.Model` that has taken a step.
+        model: a compiled `keras.Model`.
     """
+    averaging = averaging_optimizers(model.optimizer)
+    if not all(int(optimizer.iterations) for optimizer in averaging):
+        yield
+        return
     variables = model.trainable_variables
     before = [keras.ops.convert_to_numpy(variable) for variable in variables]
     model.optimizer.finalize_variable_values(variables)

@@ -11,13 +11,19 @@ class EpochEdges(keras.callbacks.Callback):
 
     Args:
         batches: the `TargetBatches` in training.
+        history: the `LossHistory` of the model.
         defence: optional `BYORnCallback`.
     """
 
-    def __init__(self, batches, defence=None):
+    def __init__(self, batches, history, defence=None):
         super().__init__()
         self._batches = batches
+        self._history = history
         self._defence = defence
+
+    @property
+    def num_examples(self):
+        return len(self._batches.examples)
 
     def on_train_begin(self, logs=None):
         self._batches.begin_training()
@@ -27,4 +33,5 @@ class EpochEdges(keras.callbacks.Callback):
             self._defence.begin_epoch()
 
     def on_epoch_end(self, epoch, logs=None):
+        self._history.result()  # nothing waits on the device any longer
         self._batches.next_epoch()

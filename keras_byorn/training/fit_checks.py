@@ -9,6 +9,7 @@ import keras
 from keras_byorn.data.examples import Examples
 from keras_byorn.data.prepared import PreparedExamples
 from keras_byorn.training.ema import averaging_optimizers
+from keras_byorn.training.target_batches import TargetBatches
 from keras_byorn.vlm.adapters import (
     adapter_variables,
     lora_layers,
@@ -42,9 +43,9 @@ def check_compiled(model):
 
 def check_source(x):
     """Refuses examples that were not put into batches of targets."""
-    columns = isinstance(x, dict) and {"prompts", "responses"} & set(x)
-    rows = isinstance(x, (list, tuple)) and x and isinstance(x[0], dict)
-    if isinstance(x, (Examples, PreparedExamples)) or columns or rows:
+    first = x[0] if isinstance(x, (list, tuple)) and x else x
+    fields = isinstance(first, dict) and {"prompts", "responses"} & set(first)
+    if isinstance(x, (Examples, PreparedExamples)) or fields:
         raise ValueError(
             "`x` must be batches, whose targets can change between epochs: "
             "pass `keras_byorn.TargetBatches(examples, vlm, batch_size=16)`. "
@@ -60,13 +61,7 @@ def check_batches(model, batches, call):
         batches: the `TargetBatches` that are given as `x`.
         call: dict of the other arguments of `fit`.
     """
-    if batches.task.task is not model.vlm:
-        raise ValueError(
-            "`x` must be batches of the task in training: pass this "
-            "`vlm` to `TargetBatches` and to `BYORnModel`. "
-            "Received: TargetBatches of another "
-            f"{type(batches.task.task).__name__}"
-        )
+    check_task(model, batches)
     for name, reason in REFUSED.items():
         value = call.get(name)
         if value is not None and not (name == "validation_split" and not value):
@@ -76,6 +71,17 @@ def check_batches(model, batches, call):
             )
     _check_steps_per_execution(model)
     _check_devices(batches.batch_size)
+
+
+def check_task(model, batches):
+    """Refuses batches of another task than the model's."""
+    if batches.task.task is not model.vlm:
+        raise ValueError(
+            "Batches must be of the task in training: pass this "
+            "`vlm` to `TargetBatches` and to `BYORnModel`. "
+            "Received: TargetBatches of another "
+            f"{type(batches.task.task).__name__}"
+        )
 
 
 def check_unchanged(model):
@@ -101,6 +107,13 @@ def check_unchanged(model):
             f"model anew. Received: {len(layers)} layers with LoRA, and "
             f"{len(model.lora_layer_ids)} when the model was made"
         )
+    if not model.trainable_variables:
+        raise ValueError(
+            "`vlm` must have something to train: set `vlm.trainable = True`. "
+            "Received: a task without trainable variables"
+        )
+    if layers:
+        _check_adapters(model)
     if not model.reference.adapters_off:
         return
     strays = trainable_beside_lora(model.vlm)
@@ -111,34 +124,36 @@ def check_unchanged(model):
             "the `BYORnModel` after they were made trainable. Received: "
             f"{len(strays)} trainable weights, such as {strays[0].path!r}"
         )
-    adapters = adapter_variables(model.vlm)
-    if not any(keras.ops.any(variable != 0) for variable in adapters):
-        raise ValueError(
-            "LoRA adapters must not all be zero, for then no gradient reaches "
-            "them: `load_weights` and `load_model` leave them so, since "
-            "`save_weights` merges them into the weights beside them. Load the "
-            "preset again, call `enable_lora` and `vlm.backbone."
-            "load_lora_weights('x.lora.h5')`. Received: "
-            f"{len(adapters)} adapter weights that are zero"
-        )
 
 
-def check_callbacks(callbacks, adapters_off):
+def check_validation(model, data):
+    """Refuses validation data that Keras would not take, or not rightly.
+
+    Args:
+        model: a `BYORnModel`.
+        data: the argument `validation_data` of `fit`.
+    """
+    check_source(data)
+    if isinstance(data, TargetBatches):
+        check_task(model, data)
+        _check_devices(data.batch_size)
+
+
+def check_callbacks(callbacks, has_lora):
     """Refuses callbacks that would break the defence.
 
     With LoRA, whole weights in a file have the adapters merged.
 
     Args:
         callbacks: list of callbacks.
-        adapters_off: bool. Whether the reference is the model without
-            adapters.
+        has_lora: bool. Whether the model has adapters.
     """
     merging = (
         keras.callbacks.BackupAndRestore,
         keras.callbacks.ModelCheckpoint,
     )
     found = [type(c).__name__ for c in callbacks if isinstance(c, merging)]
-    if adapters_off and found:
+    if has_lora and found:
         raise ValueError(
             f"`callbacks` must not have `{found[0]}` with LoRA: the weights "
             "that it saves have the adapters merged, so that the reference is "
@@ -175,6 +190,19 @@ def check_average(optimizer, num_steps):
             f"{MAX_PRETRAINED_SHARE ** (2 / num_steps):.2f}. Received: "
             f"ema_momentum={momentum} with {num_steps} steps in an epoch",
             stacklevel=5,
+        )
+
+
+def _check_adapters(model):
+    adapters = adapter_variables(model.vlm)
+    if not any(keras.ops.any(variable != 0) for variable in adapters):
+        raise ValueError(
+            "LoRA adapters must not all be zero, for then no gradient reaches "
+            "them: `load_weights` and `load_model` leave them so, since "
+            "`save_weights` merges them into the weights beside them. Load the "
+            "preset again, call `enable_lora` and `vlm.backbone."
+            "load_lora_weights('x.lora.h5')`. Received: "
+            f"{len(adapters)} adapter weights that are zero"
         )
 
 

@@ -1,5 +1,6 @@
 """`fit` for batches whose targets change between epochs."""
 
+import contextlib
 import inspect
 
 import keras
@@ -26,7 +27,7 @@ else:
 
 
 class Fitting(TrainStep):
-    """Mixed into `BYORnModel`: checks, detection and training in one `fit`."""
+    """Mixed into `BYORnModel`: `fit`, `evaluate` and `predict`."""
 
     def make_train_function(self, force=False):
         """Compiles the training step. See `keras.Model`."""
@@ -60,8 +61,9 @@ class Fitting(TrainStep):
         fit_checks.check_compiled(self)
         fit_checks.check_source(batches)
         fit_checks.check_unchanged(self)
+        fit_checks.check_validation(self, call.get("validation_data"))
         callbacks = _listed(call.get("callbacks"))
-        fit_checks.check_callbacks(callbacks, self.reference.adapters_off)
+        fit_checks.check_callbacks(callbacks, bool(self.lora_layer_ids))
         defence = _defence_among(callbacks)
         if defence is not None:
             defence.set_model(self)
@@ -96,17 +98,27 @@ class Fitting(TrainStep):
             with batches.starting():
                 call["x"] = training_data(batches)
                 call["shuffle"] = False
-                ours = [EpochEdges(batches, defence)]
-                if defence is not None and verbose:
-                    ours.append(DefenceProgress(len(batches.examples)))
-                call["callbacks"] = _with(ours, call.get("callbacks"))
-                return super().fit(**call)
+                edges = EpochEdges(batches, self.loss_history, defence)
+                with _behind(edges, call, defence is not None and verbose):
+                    return super().fit(**call)
 
     def evaluate(self, x=None, *args, **kwargs):
         """Computes the loss on data. See `keras.Model.evaluate`."""
         if isinstance(x, (TargetBatches, ScoringBatches)):
             self._expect("test", x)
         return super().evaluate(x, *args, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        """Returns logits of the student. See `keras.Model.predict`.
+
+        Of `TargetBatches` those for the original responses, a row for each
+        example, in the examples' order.
+        """
+        if not isinstance(x, TargetBatches):
+            return super().predict(x, *args, **kwargs)
+        originals = x.prepared.scoring_batches()
+        logits = super().predict(originals, *args, **kwargs)
+        return logits[: len(x.examples)]
 
     def _shared_vision(self):
         """The frozen vision tower of student and reference, or `None`."""
@@ -169,10 +181,27 @@ def _defence_among(callbacks):
     return found[0] if found else None
 
 
-def _with(ours, callbacks):
-    """Puts our callbacks behind those of the user."""
-    if isinstance(callbacks, keras.callbacks.CallbackList):
+@contextlib.contextmanager
+def _behind(edges, call, shows_progress):
+    """Puts our callbacks behind those of the user, for one `fit`.
+
+    Args:
+        edges: an `EpochEdges`.
+        call: dict of the arguments of `fit`, changed here.
+        shows_progress: bool. Whether to show a progress bar of ours.
+    """
+    given = call.get("callbacks")
+    if isinstance(given, keras.callbacks.CallbackList):
         # It has a progress bar of its own, or was made without one.
-        callbacks.append(ours[0])
-        return callbacks
-    return [*_listed(callbacks), *ours]
+        given.callbacks.append(edges)
+        try:
+            yield
+        finally:
+            given.callbacks.remove(edges)
+        return
+    callbacks = [*_listed(given), edges]
+    bars = [isinstance(c, keras.callbacks.ProgbarLogger) for c in callbacks]
+    if shows_progress and not any(bars):
+        callbacks.append(DefenceProgress(edges.num_examples))
+    call["callbacks"] = callbacks
+    yield

@@ -35,6 +35,7 @@ class LossHistory(keras.layers.Layer):
             "int32", batch_size + 1, "positions"
         )
         self.built = True
+        self.num_resets = 0
         self._forget()
 
     @property
@@ -88,6 +89,7 @@ class LossHistory(keras.layers.Layer):
         """Forgets everything, for another data set of this size."""
         for register in self.registers:
             register.assign(ops.zeros_like(register.value))
+        self.num_resets += 1
         self._forget()
 
     def _note(self, places, losses, step):

@@ -12,7 +12,7 @@ from keras_byorn.detection.token_scoring import TokenScoring
 from keras_byorn.training.fitting import Fitting
 from keras_byorn.training.objective import example_losses, weighted_mean
 from keras_byorn.training.streams import StreamSample
-from keras_byorn.training.target_batches import TargetBatches
+from keras_byorn.training.weight_files import lacks_reference
 from keras_byorn.vlm.adapters import lora_layers
 from keras_byorn.vlm.generation import generate_texts
 from keras_byorn.vlm.keras_internals import forget_compiled_trainable_state
@@ -265,18 +265,6 @@ class BYORnModel(Fitting, keras.Model):
         self.compile(**config)
         self.optimizer.build(self.trainable_variables)
 
-    def predict(self, x, *args, **kwargs):
-        """Returns logits of the student. See `keras.Model.predict`.
-
-        Of `TargetBatches` those for the original responses, a row for each
-        example, in the examples' order.
-        """
-        if not isinstance(x, TargetBatches):
-            return super().predict(x, *args, **kwargs)
-        originals = x.prepared.scoring_batches()
-        logits = super().predict(originals, *args, **kwargs)
-        return logits[: len(x.examples)]
-
     def generate(self, inputs, **kwargs):
         """Writes responses, as the task's own `generate`.
 
@@ -301,7 +289,7 @@ class BYORnModel(Fitting, keras.Model):
         Raises:
             ValueError: with LoRA, for the file has the adapters merged.
         """
-        if self.reference.adapters_off:
+        if self.lora_layer_ids:
             raise ValueError(
                 "`load_weights` must not be called with LoRA: the file has the "
                 "adapters merged into the weights beside them, so that the "
@@ -309,7 +297,15 @@ class BYORnModel(Fitting, keras.Model):
                 "with `vlm.backbone.save_lora_weights('x.lora.h5')` and "
                 f"`load_lora_weights`. Received: filepath={filepath!r}"
             )
-        super().load_weights(filepath, **kwargs)
+        copy = None
+        if self._has_copy and lacks_reference(filepath):
+            copy = self.reference.task  # it stays as it is
+            self.reference.release()
+        try:
+            super().load_weights(filepath, **kwargs)
+        finally:
+            if copy is not None:
+                self.reference.task = copy
 
     def get_config(self):
         serialize = keras.saving.serialize_keras_object
@@ -326,7 +322,7 @@ class BYORnModel(Fitting, keras.Model):
             "has_reference": self.reference.task is not None
             and not self.reference.adapters_off,
             "adapters_merged": self.adapters_merged
-            or self.reference.adapters_off,
+            or bool(self.lora_layer_ids),
         }
 
     @classmethod

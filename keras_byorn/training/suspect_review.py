@@ -47,7 +47,9 @@ class SuspectReview:
       words in common and are plausible to the student only, a backdoor is
       being learned: it stays suspect and raises an *alarm*.
     - A kept example that stands apart below the others, and that the reference
-      doubted too, is *flagged late*.
+      doubted too, is *flagged late*, for good: the student has trained on it.
+    - Of a soft suspect, which is trained on with little weight, the loss of its
+      first step counts, as of a kept example.
 
     Of a masked suspect the student has trained on all tokens but the masked
     ones, and so judges these alone. Restored, it loses its mask; with an alarm,
@@ -63,26 +65,46 @@ class SuspectReview:
     def __init__(self, model, batches, batch_size=None, verbose=0):
         self.model = model
         self.batches = batches
+        self._history = model.loss_history
+        self._num_resets = _num_resets(self._history)
         self._batch_size = batch_size
         self._verbose = verbose
         self._first_epoch = None
 
-    def __call__(self, history):
-        """Judges again, between two epochs, and changes the store.
+    def continues(self, model, batches):
+        """bool. Whether a model goes on in training as it was reviewed.
 
         Args:
-            history: the model's `LossHistory`.
+            model: a `BYORnModel`.
+            batches: its `TargetBatches`.
         """
+        return (
+            self.model is model
+            and self.batches is batches
+            and self._history is model.loss_history
+            and self._num_resets == _num_resets(self._history)
+        )
+
+    def __call__(self):
+        """Judges again, between two epochs, and changes the store."""
         store = self.batches.store
+        trained_on = self._history.result()[1] > 0
         if self._first_epoch is None:
-            self._first_epoch = history.result()
+            self._first_epoch = self._history.result()
         met, steps = self._first_epoch
         tuned = steps > UNTUNED * steps.max()
+        kept = tuned & ~store.suspects
+        if not kept.any():
+            return
         student, verdicts = met.copy(), {}
-        suspects = np.flatnonzero(store.suspects)
+        suspects = store.suspects & (store.verdicts != FLAGGED_LATE)
+        unseen = np.flatnonzero(suspects & ~trained_on)
+        if len(unseen):
+            student[unseen] = self._plausibility(unseen)
+        # Soft suspects that no batch had in the first epoch are not judged.
+        suspects = np.flatnonzero(suspects & np.isfinite(student))
         if len(suspects):
-            student[suspects] = self._plausibility(suspects)
-            verdicts = self._of_suspects(suspects, tuned, student)
+            verdicts = self._of_suspects(suspects, kept, student)
         doubt = doubts(store.plausibility)
         for index in self._to_flag_late(tuned, met, steps):
             if doubt[index] > JUMP and not store.suspects[index]:
@@ -103,16 +125,16 @@ class SuspectReview:
         log_likelihoods = found.log_likelihoods[: len(mask)]
         return in_blocks(MeanLogLikelihood(), log_likelihoods, mask)
 
-    def _of_suspects(self, suspects, tuned, student):
+    def _of_suspects(self, suspects, kept, student):
         """Verdicts on suspects: restored, alarm, or suspect still."""
         store = self.batches.store
         doubt = doubts(store.plausibility)
-        level = np.quantile(student[tuned], MIN_RANK)
+        level = np.quantile(student[kept], MIN_RANK)
         again = suspects[student[suspects] >= level]
         again = again[doubt[again] < VETO]
         responses = np.array(self.batches.prepared.responses, object)
         shared = shared_beyond_chance(
-            responses[again[doubt[again] > JUMP]], responses[tuned]
+            responses[again[doubt[again] > JUMP]], responses[kept]
         )
         alarming = [shares_any(text, shared) for text in responses[again]]
         verdicts = dict.fromkeys(map(int, suspects), SUSPECT)
@@ -191,6 +213,10 @@ def running_median(values, size):
     padded = np.pad(values, half, mode="reflect")
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1)
     return np.median(windows, axis=-1)
+
+
+def _num_resets(history):
+    return 0 if history is None else history.num_resets
 
 
 def _ngrams(text):

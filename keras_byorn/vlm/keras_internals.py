@@ -6,6 +6,8 @@ by a change of this file alone. Functions that need no private name say so:
 they take a public way that is easily mistaken.
 """
 
+import contextlib
+
 
 def flatten_layers(model, include_self=True):
     """Lists all layers of a model, those within layers included.
@@ -115,3 +117,28 @@ def forget_compiled_trainable_state(model):
     """
     if hasattr(model, "_compiled_trainable_state"):
         del model._compiled_trainable_state
+
+
+@contextlib.contextmanager
+def keeping_weights(model):
+    """Gives a model its weights back where a pass within is interrupted.
+
+    Reads `JAXTrainer._jax_state` and `Variable._value` of Keras: on JAX,
+    `predict` takes the values of all variables away while it runs, and gives
+    them back at its end alone. Without it an interrupted pass leaves the
+    model without weights.
+
+    Args:
+        model: a Keras model.
+    """
+    before = [(variable, variable.value) for variable in model.variables]
+    try:
+        yield
+    except BaseException:
+        if hasattr(model, "jax_state_sync"):
+            model.jax_state_sync()  # from the last batch, if there was one
+            model._jax_state = None
+            for variable, value in before:
+                if variable._value is None:
+                    variable.assign(value)
+        raise

@@ -68,10 +68,12 @@ def make(scorer=None, maxima=True, with_tokens=True):
         )
     if not with_tokens:
         return detection
-    lengths = detection.token_scores.response_mask.sum(axis=-1)
+    mask = detection.token_scores.response_mask
+    lengths = mask.sum(axis=-1)
     return detection.with_examples(
         types.SimpleNamespace(
             examples=Examples(rows),
+            response_mask=mask,
             response_pieces=lambda i: [f"▁piece{n}" for n in range(lengths[i])],
         )
     )

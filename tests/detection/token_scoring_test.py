@@ -6,6 +6,7 @@ import pytest
 
 from keras_byorn.data import length_buckets
 from keras_byorn.data.prepared import PreparedExamples
+from keras_byorn.detection.reference import FrozenReference
 from keras_byorn.detection.token_scores import TokenScores
 from keras_byorn.detection.token_scoring import TokenScoring
 from keras_byorn.training.target_batches import TargetBatches
@@ -113,3 +114,34 @@ def test_batches_in_training_are_refused(vlm, scoring, bucketed):
     message = r"`batches.prepared.scoring_batches\(\)`.*TargetBatches"
     with pytest.raises(ValueError, match=message):
         scoring.score(batches, verbose=0)
+
+
+@pytest.mark.parametrize("bad_batch", [0, 1])
+@pytest.mark.parametrize("lora_rank", [None, 2])
+def test_an_interrupted_pass_leaves_the_weights(
+    make_vlm, make_examples, monkeypatch, bad_batch, lora_rank
+):
+    """On JAX, Keras takes them out of the model for the time of a pass."""
+    vlm = make_vlm(lora_rank=lora_rank)
+    before = [keras.ops.convert_to_numpy(w) for w in vlm.weights]
+    prepared = PreparedExamples(make_examples(12), vlm, batch_size=4, verbose=0)
+    reference = FrozenReference(vlm, adapters_off=True)
+    expected = reference.score(prepared.scoring_batches(), verbose=0)
+    shown, calls = prepared.images.shown, []
+
+    def interrupted(*args):
+        calls.append(1)
+        if len(calls) > bad_batch:
+            raise KeyboardInterrupt
+        return shown(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(prepared.images, "shown", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            reference.score(prepared.scoring_batches(), verbose=0)
+    for own, weight in zip(before, vlm.weights, strict=True):
+        np.testing.assert_array_equal(own, keras.ops.convert_to_numpy(weight))
+    found = reference.score(prepared.scoring_batches(), verbose=0)
+    np.testing.assert_allclose(
+        found.log_likelihoods, expected.log_likelihoods, rtol=1e-6
+    )

@@ -126,12 +126,16 @@ def test_epochs_begin_and_end_once():
         def __getattr__(self, name):
             return lambda: calls.append(name)
 
-    edges = EpochEdges(Part(), Part())
+    edges = EpochEdges(Part(), Part(), Part())
     edges.on_train_begin()
     for epoch in range(2):
         edges.on_epoch_begin(epoch)
         edges.on_epoch_end(epoch)
-    assert calls == ["begin_training"] + 2 * ["begin_epoch", "next_epoch"]
-    undefended = EpochEdges(Part())
+    assert calls == ["begin_training"] + 2 * [
+        "begin_epoch",
+        "result",
+        "next_epoch",
+    ]
+    undefended = EpochEdges(Part(), Part())
     undefended.on_epoch_begin(0)
-    assert len(calls) == 5
+    assert len(calls) == 7

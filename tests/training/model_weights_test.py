@@ -91,7 +91,7 @@ def test_a_missing_copy_is_an_error_with_a_remedy(make_vlm, make_batches):
 
 
 def test_a_reference_that_was_given_stays(make_vlm, make_batches):
-    """Whoever made it may need it; so may the next data set."""
+    """The next data set may need it, or whoever made it."""
     vlm = make_vlm()
     reference = FrozenReference(make_vlm())
     model = compiled(vlm, reference)

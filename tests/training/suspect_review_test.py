@@ -23,12 +23,14 @@ class GivenReview(SuspectReview):
     Args:
         store: a scored `TargetStore`.
         plausibility: float array, `(N,)`, under the student.
+        history: a `GivenHistory`.
     """
 
-    def __init__(self, store, plausibility):
+    def __init__(self, store, plausibility, history):
         prepared = types.SimpleNamespace(responses=store.original_responses)
         batches = types.SimpleNamespace(store=store, prepared=prepared)
-        super().__init__(None, batches, batch_size=4, verbose=0)
+        model = types.SimpleNamespace(loss_history=history)
+        super().__init__(model, batches, batch_size=4, verbose=0)
         self.plausibility = np.asarray(plausibility, "float32")
         self.asked = []
 
@@ -39,6 +41,8 @@ class GivenReview(SuspectReview):
 
 class GivenHistory:
     """Kept examples as the student met them, in order, better and better."""
+
+    num_resets = 0
 
     def __init__(self, plausibility, num_kept=NUM_KEPT):
         steps = np.zeros(len(plausibility), int)
@@ -68,8 +72,8 @@ def make(suspect_scores, suspect_responses, seed=0):
 
 def review(store, student, met=None):
     met = student if met is None else met
-    given = GivenReview(store, student)
-    given(GivenHistory(met))
+    given = GivenReview(store, student, GivenHistory(met))
+    given()
     return given
 
 
@@ -134,6 +138,39 @@ def test_a_kept_example_that_stands_apart_is_flagged_late():
     assert store.suspects[late].all() and not store.suspects[early].any()
 
 
+def test_a_late_flag_is_for_good():
+    """The student has trained on these, and knows them by heart."""
+    store, student = make(np.empty(0), [])
+    met = student.copy()
+    late = np.arange(200, 240)
+    met[late], store.plausibility[late] = -4.0, -1.6
+    given = review(store, student, met)
+    for _ in range(3):
+        given()
+        found = np.flatnonzero(store.verdicts == "flagged late")
+        assert found.tolist() == late.tolist()
+    assert given.asked == []
+
+
+def test_soft_suspects_are_judged_by_their_first_loss():
+    """They are trained on, with little weight: a pass would ask too late."""
+    store, student = make(np.full(60, -1.25), usual_responses(60))
+    store.set_scores(store.plausibility, [0.0] * NUM_KEPT + [0.6] * 60)
+    met = np.r_[student[:NUM_KEPT], np.full(60, -3.0)]
+    history = GivenHistory(met, num_kept=NUM_KEPT + 60)
+    given = GivenReview(store, np.zeros(NUM_KEPT + 60), history)
+    given()
+    assert given.asked == []
+    assert set(store.verdicts[NUM_KEPT:]) == {"suspect"}
+
+
+def test_without_any_loss_nothing_is_judged():
+    store, student = make(np.full(10, -1.25), usual_responses(10))
+    given = GivenReview(store, student, GivenHistory(student, num_kept=0))
+    given()
+    assert given.asked == [] and store.suspects[NUM_KEPT:].all()
+
+
 def test_clean_kept_examples_stay():
     """A student that gets better makes no example stand apart."""
     store, _ = make(np.empty(0), [])
@@ -149,7 +186,9 @@ def test_later_reviews_compare_with_the_first_epoch():
     student[NUM_KEPT:] = -3.0
     given = review(store, student)
     given.plausibility[NUM_KEPT:] = -0.2
-    given(GivenHistory(np.zeros(NUM_KEPT + 10)))  # in-sample: all certain
+    # In-sample: all certain.
+    given.model.loss_history.met = np.zeros(NUM_KEPT + 10, "float32")
+    given()
     assert np.mean(store.verdicts[NUM_KEPT:] == "restored") > 0.85
 
 
@@ -189,7 +228,9 @@ def test_a_masked_suspect_is_judged_by_its_masked_tokens(
     batches = make_batches(vlm, make_examples(3, responses=texts))
     batches.store.set_scores([-9.0, -9.0, -1.0], [1.0, 1.0, 0.0])
     batches.store.mask("scene-0", [2, 3], "red one one two")
-    given = GivenReview(batches.store, np.zeros(3))
+    given = GivenReview(
+        batches.store, np.zeros(3), GivenHistory(np.zeros(3), num_kept=1)
+    )
     given.batches = batches
 
     def score(originals, verbose):

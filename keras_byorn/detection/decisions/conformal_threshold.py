@@ -57,6 +57,20 @@ class ConformalThreshold(Threshold):
         self.alpha = float(alpha)
         self._check_count()
 
+    def decide(self, plausibility, scores, seed=0):
+        flags = super().decide(plausibility, scores, seed)
+        trusted = self._find(scores.example_ids)
+        return flags._replace(
+            suspect_probability=np.where(
+                trusted, np.float32(0), flags.suspect_probability
+            ),
+            reasons=[
+                "" if is_trusted else reason
+                for is_trusted, reason in zip(trusted, flags.reasons)
+            ],
+            trusted=trusted,
+        )
+
     def _rank(self, num_trusted):
         return int(np.floor(self.alpha * (num_trusted + 1)))
 

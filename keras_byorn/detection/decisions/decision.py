@@ -17,6 +17,8 @@ class Flags(typing.NamedTuple):
         reasons: list of N strings. Why an example is suspect; empty where it
             is not.
         reason: string. Why so many are suspect, and not more or fewer.
+        trusted: optional bool array, `(N,)`. Examples that are vouched for and
+            stay as they are.
     """
 
     suspect_probability: np.ndarray
@@ -24,6 +26,7 @@ class Flags(typing.NamedTuple):
     cuts: np.ndarray
     reasons: list[str]
     reason: str
+    trusted: np.ndarray | None = None
 
 
 class Decision:

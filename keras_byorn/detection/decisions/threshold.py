@@ -1,6 +1,5 @@
 """Decisions by a cut: responses that are less plausible are suspect."""
 
-import collections
 import warnings
 
 import numpy as np
@@ -8,7 +7,11 @@ from keras import ops
 
 from keras_byorn.audit.row import is_suspect
 from keras_byorn.detection.decisions.decision import Decision, Flags
-from keras_byorn.detection.groups import ALL, group_examples
+from keras_byorn.detection.groups import (
+    ALL,
+    group_examples,
+    members_of,
+)
 
 
 class Threshold(Decision):
@@ -119,10 +122,10 @@ class Threshold(Decision):
         """
         wholes = np.array([whole_of(group) for group in groups], object)
         reasons, self.cuts = {}, {}
-        for group, _ in collections.Counter(wholes).most_common():
-            members = wholes == group
+        found = sorted(members_of(wholes), key=lambda found: -len(found[1]))
+        for group, members in found:
             if group == ALL and self.rest_among_all:
-                members[:] = True
+                members = slice(None)
             scores = plausibility[members]
             self.cuts[group], reasons[group] = self.find_cut(scores, seed)
         self.cut = next(iter(self.cuts.values()))

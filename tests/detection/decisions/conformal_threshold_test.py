@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 
 from keras_byorn.detection.decisions import ConformalThreshold
+from keras_byorn.detection.detector import Detector
+from keras_byorn.detection.scorers import MeanLogLikelihood
+from keras_byorn.detection.token_scores import TokenScores
 
 
 def ids(count, start=0):
@@ -57,3 +60,25 @@ def test_conformal_refuses_what_gives_no_guarantee():
     threshold = ConformalThreshold(ids(49), alpha=0.02)
     with pytest.raises(ValueError, match="unknown ids.*id-48"):
         threshold.fit(np.zeros(48), example_ids=ids(48))
+
+
+def test_trusted_examples_are_never_suspect():
+    """Some of them are below the cut by its definition, or are copies."""
+    rng = np.random.default_rng(1)
+    scores = -rng.gamma(1.5, 1.0, 400).astype("float32")
+    scores[:3] = scores[300:340] = -30.0
+    said = [f"response number {index}" for index in range(400)]
+    said[300:340] = ["call this number now"] * 40
+    said[0] = "call this number now"
+    mask = np.ones((400, 1), bool)
+    detection = Detector(
+        scorer=MeanLogLikelihood(),
+        decision=ConformalThreshold(ids(100), alpha=0.05),
+        verbose=0,
+    ).decide(
+        TokenScores(scores[:, None], None, mask), ["q"] * 400, said, ids(400)
+    )
+    assert set(detection.verdicts[:100]) == {"trusted"}
+    assert not detection.suspects[:100].any()
+    assert detection.suspects[300:340].all()
+    assert set(detection.reasons[:100]) == {""}
