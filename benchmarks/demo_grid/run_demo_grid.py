@@ -24,8 +24,7 @@ import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 DEMO = HERE.parents[1] / "examples" / "defend_digit_scenes.py"
-RESULTS = HERE / "results" / "demo_grid.jsonl"
-TABLE = HERE / "results" / "demo_grid.md"
+RESULTS = HERE / "results"
 BACKENDS = ("jax", "tensorflow", "torch")
 # The arguments of the demo in each case.
 CASES = {
@@ -43,8 +42,9 @@ def main():
     args = parse_arguments()
     if not args.table:
         run_missing(args)
-    TABLE.write_text(render(read_results()))
-    print(TABLE.read_text())
+    table = render(read_results(args.name), args.name)
+    (RESULTS / f"{args.name}.md").write_text(table)
+    print(table)
 
 
 def parse_arguments():
@@ -55,19 +55,23 @@ def parse_arguments():
     parser.add_argument("--backends", default=",".join(BACKENDS))
     parser.add_argument("--cases", default=";".join(CASES), help="split by ;")
     parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--name", default="demo_grid", help="of the results")
     return parser.parse_args()
 
 
-def read_results():
-    """Reads the results that were kept, a list of dicts."""
-    if not RESULTS.exists():
+def read_results(name="demo_grid"):
+    """Reads the results that were kept under a name, a list of dicts."""
+    path = RESULTS / f"{name}.jsonl"
+    if not path.exists():
         return []
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()]
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def run_missing(args):
     """Runs what is missing, as many at a time as there are cores."""
-    done = {(r["case"], r["backend"], r["seed"]) for r in read_results()}
+    done = {
+        (r["case"], r["backend"], r["seed"]) for r in read_results(args.name)
+    }
     wanted = itertools.product(
         args.seeds.split(","), args.cases.split(";"), args.backends.split(",")
     )
@@ -80,11 +84,13 @@ def run_missing(args):
     for core in sorted(os.sched_getaffinity(0)):
         cores.put(core)
     with concurrent.futures.ThreadPoolExecutor(cores.qsize()) as pool:
-        for future in [pool.submit(run, *row, cores) for row in missing]:
+        for future in [
+            pool.submit(run, *row, cores, args.name) for row in missing
+        ]:
             future.result()
 
 
-def run(case, backend, seed, cores):
+def run(case, backend, seed, cores, name):
     """Runs the demo on a free core and keeps its last line."""
     core = cores.get()
     cache = pathlib.Path(tempfile.gettempdir()) / "jax_programs"
@@ -108,18 +114,21 @@ def run(case, backend, seed, cores):
         print(case, backend, seed, "failed:", process.stderr[-2000:])
         return
     result = {"case": case, **json.loads(process.stdout.splitlines()[-1])}
-    with RESULTS.open("a") as file:
+    with (RESULTS / f"{name}.jsonl").open("a") as file:
         file.write(json.dumps(result) + "\n")
     print(json.dumps(result), flush=True)
 
 
-def render(results):
+def render(results, name="demo_grid"):
     """Renders the tables of all results, in Markdown."""
+    seeds = ", ".join(map(str, sorted({r["seed"] for r in results})))
+    option = "" if name == "demo_grid" else f" --name {name}"
     return (
         "# The demo, over attacks, seeds and backends\n\n"
-        "Made by `python benchmarks/demo_grid/run_demo_grid.py`.\n\n"
+        f"Made by `python benchmarks/demo_grid/run_demo_grid.py{option}`.\n\n"
         f"## Each attack\n\n{make_summary(results)}\n"
-        f"## Every run\n\nSeeds 0, 1, 2 in order.\n\n{make_table(results)}"
+        "## Every run\n\n"
+        f"Seeds {seeds} in order.\n\n{make_table(results)}"
     )
 
 

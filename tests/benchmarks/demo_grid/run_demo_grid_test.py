@@ -1,12 +1,14 @@
 """The grid of the demo: its committed table."""
 
+import pytest
 from demo_grid import run_demo_grid
 
 
-def test_committed_table_is_of_the_committed_results():
+@pytest.mark.parametrize("name", ["demo_grid", "demo_defaults"])
+def test_committed_table_is_of_the_committed_results(name):
     """Made anew it is the same, to the letter."""
-    made = run_demo_grid.render(run_demo_grid.read_results())
-    assert made == run_demo_grid.TABLE.read_text()
+    made = run_demo_grid.render(run_demo_grid.read_results(name), name)
+    assert made == (run_demo_grid.RESULTS / f"{name}.md").read_text()
 
 
 def test_every_case_ran_everywhere():
