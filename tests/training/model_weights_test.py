@@ -128,6 +128,7 @@ def test_lora_has_one_set_of_weights(make_vlm, make_batches):
     assert batches.store.is_scored
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["int8", "int4"])
 def test_a_quantized_base_is_defended_as_it_is(mode, make_vlm, make_batches):
     """Under adapters; the reference is the quantized model, to the bit."""
