@@ -20,6 +20,19 @@ def averaging_optimizers(optimizer):
     return [each for each in inner if each.use_ema]
 
 
+def has_stepped(optimizer):
+    """Returns whether the averages within an optimizer are of any weights.
+
+    Args:
+        optimizer: a Keras optimizer, see `averaging_optimizers`.
+
+    Returns:
+        bool. `True` for an optimizer that keeps no average.
+    """
+    averaging = averaging_optimizers(optimizer)
+    return all(int(each.iterations) for each in averaging)
+
+
 @contextlib.contextmanager
 def averaged_weights(model):
     """Gives the model the average of its past weights within this block.
@@ -31,8 +44,7 @@ def averaged_weights(model):
     Args:
         model: a compiled `keras.Model`.
     """
-    averaging = averaging_optimizers(model.optimizer)
-    if not all(int(optimizer.iterations) for optimizer in averaging):
+    if not has_stepped(model.optimizer):
         yield
         return
     variables = model.trainable_variables

@@ -53,6 +53,23 @@ def check_source(x):
         )
 
 
+def check_epochs(call):
+    """Refuses a `fit` without an epoch.
+
+    Keras would end it by giving the model the optimizer's average, which is
+    zero before the first step.
+
+    Args:
+        call: dict of the arguments of `fit`.
+    """
+    first, end = call.get("initial_epoch", 0), call.get("epochs", 1)
+    if first >= end:
+        raise ValueError(
+            "`initial_epoch` must be below `epochs`, or there is nothing to "
+            f"train. Received: initial_epoch={first}, epochs={end}"
+        )
+
+
 def check_batches(model, batches, call):
     """Refuses arguments that do not go with `TargetBatches`.
 

@@ -8,12 +8,16 @@ import keras
 from keras_byorn.data.scoring_batches import ScoringBatches
 from keras_byorn.training import fit_checks
 from keras_byorn.training.callback import BYORnCallback
-from keras_byorn.training.ema import averaging_optimizers, own_memory
+from keras_byorn.training.ema import (
+    averaging_optimizers,
+    has_stepped,
+    own_memory,
+)
 from keras_byorn.training.epoch_edges import EpochEdges
 from keras_byorn.training.loss_history import LossHistory
 from keras_byorn.training.progress import DefenceProgress
 from keras_byorn.training.target_batches import TargetBatches
-from keras_byorn.vlm.keras_internals import untrack
+from keras_byorn.vlm.keras_internals import keeping_weights, untrack
 
 if keras.config.backend() == "jax":
     from keras_byorn.training.train_step_jax import TrainStep, training_data
@@ -60,6 +64,7 @@ class Fitting(TrainStep):
         self._batches = batches if isinstance(batches, TargetBatches) else None
         fit_checks.check_compiled(self)
         fit_checks.check_source(batches)
+        fit_checks.check_epochs(call)
         fit_checks.check_unchanged(self)
         fit_checks.check_validation(self, call.get("validation_data"))
         callbacks = _listed(call.get("callbacks"))
@@ -72,12 +77,19 @@ class Fitting(TrainStep):
             # Of one shape: Keras keeps the iterator of the first epoch.
             validation = call["validation_data"].prepared.scoring_batches()
             call["validation_data"] = validation
+        before = [(v, v.value) for v in self.trainable_variables]
         try:
             if self._batches is None:
                 self._close_history()
                 return super().fit(**call)
             fit_checks.check_batches(self, batches, call)
             return self._fit_batches(batches, defence, call)
+        except BaseException:
+            if not has_stepped(self.optimizer):
+                # Keras has given the model an average that is zero still.
+                for variable, value in before:
+                    variable.assign(value)
+            raise
         finally:
             # Keras has given the model the average, after an error, too.
             if averaging_optimizers(self.optimizer):
@@ -86,6 +98,7 @@ class Fitting(TrainStep):
     def _fit_batches(self, batches, defence, call):
         self._expect("train", batches)
         self._open_history(batches)
+        self.optimizer.build(self.trainable_variables)
         verbose = int(call.get("verbose", "auto") != 0)
         with batches.prepared.images_encoded(self._shared_vision(), verbose):
             if defence is not None:
@@ -99,7 +112,8 @@ class Fitting(TrainStep):
                 call["x"] = training_data(batches)
                 call["shuffle"] = False
                 edges = EpochEdges(batches, self.loss_history, defence)
-                with _behind(edges, call, defence is not None and verbose):
+                ours = _behind(edges, call, defence is not None and verbose)
+                with ours, keeping_weights(self):
                     return super().fit(**call)
 
     def evaluate(self, x=None, *args, **kwargs):

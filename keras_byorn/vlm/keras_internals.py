@@ -124,14 +124,17 @@ def keeping_weights(model):
     """Gives a model its weights back where a pass within is interrupted.
 
     Reads `JAXTrainer._jax_state` and `Variable._value` of Keras: on JAX,
-    `predict` takes the values of all variables away while it runs, and gives
-    them back at its end alone. Without it an interrupted pass leaves the
-    model without weights.
+    `predict` and the first step of `fit` take the values of all variables
+    away, and give them back at their end alone. Without it an interrupted
+    pass leaves the model without weights.
 
     Args:
-        model: a Keras model.
+        model: a Keras model, compiled or not.
     """
-    before = [(variable, variable.value) for variable in model.variables]
+    variables = list(model.variables)
+    if model.compiled:
+        variables += [*model.metrics_variables, *model.optimizer.variables]
+    before = [(variable, variable.value) for variable in variables]
     try:
         yield
     except BaseException:

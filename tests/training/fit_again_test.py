@@ -177,3 +177,49 @@ def test_lora_beside_a_reference_of_its_own_is_guarded(
     with pytest.raises(ValueError, match="`ModelCheckpoint` with LoRA"):
         model.fit(make_batches(vlm), callbacks=[checkpoint], verbose=0)
     assert model.get_config()["adapters_merged"]
+
+
+def test_a_fit_without_an_epoch_is_refused(vlm, make_batches):
+    """Keras would end it with an average of nothing: all weights zero."""
+    with pytest.raises(ValueError, match="initial_epoch=2, epochs=2"):
+        compiled(vlm).fit(make_batches(vlm), epochs=2, initial_epoch=2)
+
+
+@pytest.mark.parametrize("edge", ["on_epoch_begin", "on_train_batch_begin"])
+def test_an_error_before_the_first_step_leaves_the_weights(
+    vlm, make_batches, edge
+):
+    """Keras would end it with an average of nothing, on JAX."""
+
+    def fail(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    model, batches = compiled(vlm), make_batches(vlm)
+    before = weights_of(model)
+    failing = keras.callbacks.Callback()
+    setattr(failing, edge, fail)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(batches, callbacks=[failing], verbose=0)
+    for own, other in zip(before, weights_of(model), strict=True):
+        np.testing.assert_array_equal(own, other)
+    model.fit(batches, verbose=0)
+
+
+def test_an_interrupted_first_step_leaves_the_weights(
+    vlm, make_batches, monkeypatch
+):
+    """Its program is compiled when the weights are out of the model."""
+
+    def fail(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    model, batches = compiled(vlm), make_batches(vlm)
+    before = weights_of(model)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(model), "objective", fail)
+        # On JAX, Keras fails once more while it cleans up.
+        with pytest.raises((KeyboardInterrupt, TypeError)):
+            model.fit(batches, verbose=0)
+    for own, other in zip(before, weights_of(model), strict=True):
+        np.testing.assert_array_equal(own, other)
+    model.fit(batches, verbose=0)
