@@ -106,6 +106,10 @@ def shrunk(source):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    keras.config.backend() != "torch",
+    reason="one backend is enough: examples and parts are tested on each",
+)
 def test_getting_started_runs_from_top_to_bottom(tmp_path):
     guide = tmp_path / "guide.py"
     source = (GUIDES / "getting_started.py").read_text("utf-8")
