@@ -154,13 +154,13 @@ def summarize(table):
     400
     """
     plausibility = table["plausibility"].to_numpy()
-    is_suspect = table["is_suspect"].to_numpy()
+    suspects = table["is_suspect"].to_numpy()
     origin = table["origin"].to_numpy()
     verdict = table["verdict"].to_numpy()
     return {
         "num_examples": len(table),
         "num_scored": int(np.isfinite(plausibility).sum()),
-        "num_suspect": int(is_suspect.sum()),
+        "num_suspect": int(suspects.sum()),
         "num_regenerated": int((origin == "regenerated").sum()),
         "num_excluded": int((origin == "excluded").sum()),
         "num_masked": int((origin == "masked").sum()),
@@ -170,10 +170,10 @@ def summarize(table):
         "num_restored": int((verdict == "restored").sum()),
         "num_flagged_late": int((verdict == "flagged late").sum()),
         "num_alarms": int((verdict == "alarm").sum()),
-        "flagged_fraction": float(is_suspect.mean()),
+        "flagged_fraction": float(suspects.mean()),
         "mean_plausibility": _finite_mean(plausibility),
-        "mean_plausibility_kept": _finite_mean(plausibility[~is_suspect]),
-        "mean_plausibility_suspect": _finite_mean(plausibility[is_suspect]),
+        "mean_plausibility_kept": _finite_mean(plausibility[~suspects]),
+        "mean_plausibility_suspect": _finite_mean(plausibility[suspects]),
     }
 
 

@@ -8,8 +8,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_byorn.data.configured import Configured
 
-class View:
+
+class View(Configured):
     """Base class: leaves everything as it is.
 
     A subclass overrides one of the methods and is registered with Keras for
@@ -48,17 +50,6 @@ class View:
     def prompt(self, prompt):
         """Changes a prompt, a string."""
         return prompt
-
-    def get_config(self):
-        return {}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)
-
-    def __repr__(self):
-        arguments = (f"{k}={v!r}" for k, v in self.get_config().items())
-        return f"{type(self).__name__}({', '.join(arguments)})"
 
 
 @keras.saving.register_keras_serializable(package="keras_byorn")

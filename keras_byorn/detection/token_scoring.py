@@ -4,7 +4,6 @@ import keras
 import numpy as np
 
 from keras_byorn.detection.token_scores import TokenScores
-from keras_byorn.vlm.families import find_family
 from keras_byorn.vlm.keras_internals import keeping_weights
 from keras_byorn.vlm.response_logits import response_log_likelihoods
 from keras_byorn.vlm.task import build_preprocessor
@@ -23,8 +22,6 @@ class TokenScoring(keras.Model):
     def __init__(self, task):
         super().__init__(name="token_scoring")
         build_preprocessor(task)
-        family = find_family(task)
-        self._prefix_length = family.prefix_length(task) if family else 0
         self.task = task  # tracked, so that its weights are not constants
         self._largest_batch = (0, 0)
         self.built = True

@@ -21,10 +21,6 @@ class EpochEdges(keras.callbacks.Callback):
         self._history = history
         self._defence = defence
 
-    @property
-    def num_examples(self):
-        return len(self._batches.examples)
-
     def on_train_begin(self, logs=None):
         self._batches.begin_training()
 

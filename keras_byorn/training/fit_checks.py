@@ -41,13 +41,18 @@ def check_compiled(model):
         )
 
 
-def check_source(x):
-    """Refuses examples that were not put into batches of targets."""
+def check_source(name, x):
+    """Refuses examples that were not put into batches of targets.
+
+    Args:
+        name: string, the argument of `fit`.
+        x: its value.
+    """
     first = x[0] if isinstance(x, (list, tuple)) and x else x
     fields = isinstance(first, dict) and {"prompts", "responses"} & set(first)
     if isinstance(x, (Examples, PreparedExamples)) or fields:
         raise ValueError(
-            "`x` must be batches, whose targets can change between epochs: "
+            f"`{name}` must be batches, not the examples themselves: "
             "pass `keras_byorn.TargetBatches(examples, vlm, batch_size=16)`. "
             f"Received: a {type(x).__name__} of examples"
         )
@@ -78,7 +83,7 @@ def check_batches(model, batches, call):
         batches: the `TargetBatches` that are given as `x`.
         call: dict of the other arguments of `fit`.
     """
-    check_task(model, batches)
+    check_task("x", model, batches)
     for name, reason in REFUSED.items():
         value = call.get(name)
         if value is not None and not (name == "validation_split" and not value):
@@ -90,11 +95,11 @@ def check_batches(model, batches, call):
     _check_devices(batches.batch_size)
 
 
-def check_task(model, batches):
+def check_task(name, model, batches):
     """Refuses batches of another task than the model's."""
     if batches.task.task is not model.vlm:
         raise ValueError(
-            "Batches must be of the task in training: pass this "
+            f"`{name}` must be batches of the task in training: pass this "
             "`vlm` to `TargetBatches` and to `BYORnModel`. "
             "Received: TargetBatches of another "
             f"{type(batches.task.task).__name__}"
@@ -150,9 +155,9 @@ def check_validation(model, data):
         model: a `BYORnModel`.
         data: the argument `validation_data` of `fit`.
     """
-    check_source(data)
+    check_source("validation_data", data)
     if isinstance(data, TargetBatches):
-        check_task(model, data)
+        check_task("validation_data", model, data)
         _check_devices(data.batch_size)
 
 

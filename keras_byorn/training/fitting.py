@@ -63,7 +63,7 @@ class Fitting(TrainStep):
         batches = call.get("x")
         self._batches = batches if isinstance(batches, TargetBatches) else None
         fit_checks.check_compiled(self)
-        fit_checks.check_source(batches)
+        fit_checks.check_source("x", batches)
         fit_checks.check_epochs(call)
         fit_checks.check_unchanged(self)
         fit_checks.check_validation(self, call.get("validation_data"))
@@ -98,6 +98,7 @@ class Fitting(TrainStep):
     def _fit_batches(self, batches, defence, call):
         self._expect("train", batches)
         self._open_history(batches)
+        # Now, for some optimizers know their inner ones only then.
         self.optimizer.build(self.trainable_variables)
         verbose = int(call.get("verbose", "auto") != 0)
         with batches.prepared.images_encoded(self._shared_vision(), verbose):
@@ -111,9 +112,10 @@ class Fitting(TrainStep):
             with batches.starting():
                 call["x"] = training_data(batches)
                 call["shuffle"] = False
-                edges = EpochEdges(batches, self.loss_history, defence)
-                ours = _behind(edges, call, defence is not None and verbose)
-                with ours, keeping_weights(self):
+                ours = [EpochEdges(batches, self.loss_history, defence)]
+                if defence is not None and verbose:
+                    ours.append(DefenceProgress(len(batches.examples)))
+                with _behind(ours, call), keeping_weights(self):
                     return super().fit(**call)
 
     def evaluate(self, x=None, *args, **kwargs):
@@ -156,6 +158,8 @@ class Fitting(TrainStep):
             self.train_function = None  # was compiled without it
         elif self._history_of is not batches:
             last.reset()
+        else:
+            last.resume()
         self._history_of = batches
 
     def _close_history(self):
@@ -196,26 +200,25 @@ def _defence_among(callbacks):
 
 
 @contextlib.contextmanager
-def _behind(edges, call, shows_progress):
+def _behind(ours, call):
     """Puts our callbacks behind those of the user, for one `fit`.
 
     Args:
-        edges: an `EpochEdges`.
+        ours: list of an `EpochEdges` and maybe a progress bar, which is left
+            out where the user brings one.
         call: dict of the arguments of `fit`, changed here.
-        shows_progress: bool. Whether to show a progress bar of ours.
     """
     given = call.get("callbacks")
-    if isinstance(given, keras.callbacks.CallbackList):
-        # It has a progress bar of its own, or was made without one.
-        given.callbacks.append(edges)
-        try:
-            yield
-        finally:
-            given.callbacks.remove(edges)
+    is_list = isinstance(given, keras.callbacks.CallbackList)
+    bar = keras.callbacks.ProgbarLogger
+    if is_list or any(isinstance(c, bar) for c in _listed(given)):
+        ours = ours[:1]
+    if not is_list:
+        call["callbacks"] = [*_listed(given), *ours]
+        yield
         return
-    callbacks = [*_listed(given), edges]
-    bars = [isinstance(c, keras.callbacks.ProgbarLogger) for c in callbacks]
-    if shows_progress and not any(bars):
-        callbacks.append(DefenceProgress(edges.num_examples))
-    call["callbacks"] = callbacks
-    yield
+    given.callbacks.extend(ours)
+    try:
+        yield
+    finally:
+        given.callbacks.remove(ours[0])

@@ -68,6 +68,21 @@ class LossHistory(keras.layers.Layer):
         """
         self._pending.append((ops.copy(losses), ops.copy(positions)))
 
+    def recording(self, train_function):
+        """Collects the losses after each execution of a train function.
+
+        Args:
+            train_function: callable from an iterator to logs, which leaves the
+                values of `registers` in the variables.
+        """
+
+        def run(iterator):
+            logs = train_function(iterator)
+            self.collect(*(register.value for register in self.registers))
+            return logs
+
+        return run
+
     def result(self):
         """Returns everything that was noted.
 
@@ -84,6 +99,17 @@ class LossHistory(keras.layers.Layer):
                     self._note(np.array(places), own, step)
         self._pending.clear()
         return self._plausibility.copy(), self._steps.copy()
+
+    def resume(self):
+        """Goes on counting, whatever step the registers were set back to.
+
+        `EarlyStopping(restore_best_weights=True)` sets all weights of a model
+        back, these too.
+        """
+        self.result()
+        positions = np.zeros(self._recent_positions.shape, "int32")
+        positions[:, -1] = self._last_step
+        self._recent_positions.assign(positions)
 
     def reset(self):
         """Forgets everything, for another data set of this size."""

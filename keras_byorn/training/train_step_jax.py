@@ -57,7 +57,7 @@ class TrainStep:
         return logs, (trainable, non_trainable, metrics)
 
     def recording(self, train_function, history):
-        """Collects the losses of each execution of a train function.
+        """Collects the losses after each execution of a train function.
 
         In an epoch the values of variables are in the state alone.
         """

@@ -29,14 +29,8 @@ class TrainStep:
         return self.get_metrics_result()
 
     def recording(self, train_function, history):
-        """Collects the losses of each execution of a train function."""
-
-        def run(iterator):
-            logs = train_function(iterator)
-            history.collect(*(r.value for r in history.registers))
-            return logs
-
-        return run
+        """Collects the losses after each execution of a train function."""
+        return history.recording(train_function)
 
 
 def training_data(batches):

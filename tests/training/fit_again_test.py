@@ -55,6 +55,22 @@ def test_losses_do_not_pile_up_on_the_device(vlm, make_batches):
     assert model.loss_history._pending == []
 
 
+def test_steps_are_counted_on_after_weights_are_set_back(vlm, make_batches):
+    """As by `EarlyStopping(restore_best_weights=True)`."""
+    model, batches = compiled(vlm), make_batches(vlm)
+    batches.store.set_scores(np.zeros(6), [0, 0, 0, 0, 0, 1])
+    model.fit(batches, epochs=2, verbose=0)
+    first, steps = model.loss_history.result()
+    assert np.isnan(first[5]) and steps.max() == 2
+    for register in model.loss_history.registers:
+        register.assign(np.zeros(register.shape, register.dtype))
+    batches.store.review({5: "restored"}, np.zeros(6))
+    model.fit(batches, verbose=0)
+    later, steps = model.loss_history.result()
+    np.testing.assert_array_equal(later[:5], first[:5])
+    assert np.isfinite(later[5]) and steps[5] in (5, 6)
+
+
 def test_a_callback_list_is_taken_and_left_as_it_was(vlm, make_batches):
     model, defence = compiled(vlm), some_flagged()
     callbacks = keras.callbacks.CallbackList(
@@ -68,7 +84,10 @@ def test_a_callback_list_is_taken_and_left_as_it_was(vlm, make_batches):
     given = list(callbacks.callbacks)
     model.fit(make_batches(vlm), epochs=2, callbacks=callbacks, verbose=0)
     assert callbacks.callbacks == given
-    assert defence.store.num_regenerated + defence._num_epochs >= 2
+    # The review looked at the suspects between the epochs.
+    suspects = defence.detection.suspects
+    looked_at = np.isfinite(defence.store.student_plausibility)
+    assert suspects.any() and looked_at[suspects].all()
 
 
 def test_the_progress_bar_of_the_user_is_the_only_one(
@@ -91,7 +110,7 @@ def test_a_detection_of_other_scores_is_refused(vlm, make_batches):
     )
     batches.store.set_scores(np.arange(6.0), np.zeros(6))
     defence = keras_byorn.BYORnCallback(detection, verbose=0)
-    with pytest.raises(ValueError, match="store has other scores"):
+    with pytest.raises(ValueError, match="other scores, such as of 'scene-0'"):
         compiled(vlm).fit(batches, callbacks=[defence], verbose=0)
 
 

@@ -4,6 +4,8 @@ import typing
 
 import numpy as np
 
+from keras_byorn.data.configured import Configured
+
 
 class Flags(typing.NamedTuple):
     """Suspects among examples, and the reasons for them.
@@ -29,7 +31,7 @@ class Flags(typing.NamedTuple):
     trusted: np.ndarray | None = None
 
 
-class Decision:
+class Decision(Configured):
     """Base class: decides from scores which examples are suspect.
 
     A subclass computes `decide(plausibility, scores, seed)`, has a
@@ -51,14 +53,3 @@ class Decision:
             ValueError: if the scores do not allow a decision.
         """
         raise NotImplementedError
-
-    def get_config(self):
-        return {}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)
-
-    def __repr__(self):
-        arguments = (f"{k}={v!r}" for k, v in self.get_config().items())
-        return f"{type(self).__name__}({', '.join(arguments)})"
