@@ -149,6 +149,27 @@ def check_image(image, shape, pixel_range, example_id):
         )
 
 
+def named(example_ids, wrong):
+    """Lists the first ids of wrong examples, for an error.
+
+    Args:
+        example_ids: sequence of N strings.
+        wrong: bool array, `(N,)`.
+
+    Returns:
+        A string.
+    """
+    found = dict.fromkeys(example_ids[i] for i in np.flatnonzero(wrong))
+    shown = ", ".join(map(shortened, list(found)[:NUM_NAMED]))
+    return f"{shown}, ..." if len(found) > NUM_NAMED else shown
+
+
+def repeated(values):
+    """bool array, `(N,)`. Whether a value stood further in front already."""
+    seen = set()
+    return np.array([v in seen or bool(seen.add(v)) for v in values], bool)
+
+
 def shortened(value):
     """Returns the representation of a value, cut to what a line holds."""
     text = repr(value[: MAX_SHOWN + 1] if isinstance(value, str) else value)

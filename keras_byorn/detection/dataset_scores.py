@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_byorn.data.validation import named, repeated
 from keras_byorn.detection.token_scores import TokenScores
 
 
@@ -21,8 +22,8 @@ class DatasetScores:
         self.prompts = list(prompts)
         self.responses = list(responses)
         self.example_ids = [str(i) for i in example_ids]
-        self.token_scores = _checked(token_scores, len(self.example_ids))
-        self._check_counts()
+        self.token_scores = _checked(token_scores, self.example_ids)
+        self._check_texts()
         self._known = {}
 
     def __len__(self):
@@ -94,21 +95,23 @@ class DatasetScores:
             self._known[id(owner)] = owner, compute()
         return self._known[id(owner)][1]
 
-    def _check_counts(self):
-        counts = {
-            "prompts": len(self.prompts),
-            "responses": len(self.responses),
-            "example_ids": len(set(self.example_ids)),
-        }
-        if set(counts.values()) != {len(self)}:
+    def _check_texts(self):
+        counts = len(self.prompts), len(self.responses)
+        if set(counts) != {len(self)}:
             raise ValueError(
                 "`prompts`, `responses` and `example_ids` must be as many as "
-                "`token_scores` has rows, and ids unique. Received: "
-                f"{len(self)} rows and {counts} (different ids)"
+                f"`token_scores` has rows. Received: {counts[0]} prompts and "
+                f"{counts[1]} responses for {len(self)} ids"
+            )
+        twice = repeated(self.example_ids)
+        if twice.any():
+            raise ValueError(
+                "`example_ids` must be unique, for examples are known by them. "
+                f"Received repeatedly: {named(self.example_ids, twice)}"
             )
 
 
-def _checked(token_scores, count):
+def _checked(token_scores, example_ids):
     """Converts to float32 and bool arrays, 0 off the response."""
     mask = np.asarray(token_scores.response_mask, bool)
     given = {
@@ -129,12 +132,12 @@ def _checked(token_scores, count):
             "`token_scores` must hold arrays of one shape, (N, T). "
             f"Received: {shapes}"
         )
-    if len(mask) != count:
+    if len(mask) != len(example_ids):
         raise ValueError(
             "`token_scores` must have one row for each example. Received: "
-            f"{len(mask)} rows for {count} examples"
+            f"{len(mask)} rows for {len(example_ids)} examples"
         )
-    _check_finite(arrays, mask)
+    _check_finite(arrays, mask, example_ids)
     zeroed = {
         name: values if values is None else np.where(mask, values, 0.0)
         for name, values in arrays.items()
@@ -142,13 +145,13 @@ def _checked(token_scores, count):
     return TokenScores(**zeroed, response_mask=mask)
 
 
-def _check_finite(arrays, mask):
+def _check_finite(arrays, mask, example_ids):
     for name, values in arrays.items():
         if values is not None and not np.isfinite(values[mask]).all():
             wrong = ~np.isfinite(np.where(mask, values, 0.0)).all(axis=-1)
             raise ValueError(
                 f"`token_scores.{name}` must be finite. A model that "
                 "overflows in half precision gives NaN: score in bfloat16 or "
-                f"float32. Received: {wrong.sum()} rows that are not, such as "
-                f"{np.flatnonzero(wrong)[:5].tolist()}"
+                f"float32. Received: {wrong.sum()} examples that are not: "
+                f"{named(example_ids, wrong)}"
             )

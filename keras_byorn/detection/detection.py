@@ -1,12 +1,14 @@
 """The result of a detection: verdicts, reasons and scores."""
 
 import copy
+import itertools
 
 import numpy as np
 
 from keras_byorn.audit import Audit
 from keras_byorn.audit.row import AuditRow, is_suspect
 from keras_byorn.data.examples import Examples
+from keras_byorn.data.validation import named, shortened
 from keras_byorn.detection import detection_files
 from keras_byorn.detection.reports import summary_line
 
@@ -99,7 +101,7 @@ class Detection:
         """
         other = copy.copy(self)
         other._examples = prepared.examples
-        if self._has_tokens_of(prepared):
+        if not self._other_tokens(prepared).any():
             other._pieces = prepared.response_pieces
         return other
 
@@ -202,7 +204,7 @@ class Detection:
 
         Raises:
             FileNotFoundError: if there is none.
-            ValueError: if it is damaged, or not of these examples.
+            ValueError: if it is damaged, or if `examples` lack an id of it.
         """
         columns, pieces = detection_files.load(folder)
         detection = cls(**columns)
@@ -220,24 +222,25 @@ class Detection:
         Raises:
             ValueError: if ids, prompts or responses are others.
         """
-        if list(prepared.example_ids) != self.example_ids:
+        ids = self.example_ids, prepared.example_ids
+        if ids[0] != ids[1]:
+            pairs = list(itertools.zip_longest(*ids))
+            judged, given = next(pair for pair in pairs if len(set(pair)) > 1)
             raise ValueError(
                 "`detection` must be of the examples in training, in their "
                 "order. Detect again, or train on the examples that were "
                 f"judged. Received: a detection of {len(self):,} examples for "
-                f"{len(prepared):,} examples"
+                f"{len(prepared):,} examples, first {shortened(judged)} for "
+                f"{shortened(given)}"
             )
-        pairs = zip(
-            self.example_ids,
-            zip(self.prompts, self.responses),
-            zip(prepared.prompts, prepared.responses),
-        )
-        changed = [i for i, judged, given in pairs if judged != given]
-        if changed:
+        judged = zip(self.prompts, self.responses)
+        given = zip(prepared.prompts, prepared.responses)
+        changed = np.array([a != b for a, b in zip(judged, given)])
+        if changed.any():
             raise ValueError(
                 "`detection` must be of the examples as they are: their texts "
                 "changed since they were judged. Detect again. Received: "
-                f"{len(changed)} changed examples, such as {changed[:5]}"
+                f"{changed.sum()} changed examples: {named(ids[0], changed)}"
             )
 
     def check_scores(self, plausibility):
@@ -249,12 +252,14 @@ class Detection:
         Raises:
             ValueError: if it is not that of this detection.
         """
-        if not np.array_equal(plausibility, self.plausibility, equal_nan=True):
+        differ = ~np.isclose(plausibility, self.plausibility, 0, 0, True)
+        if differ.any():
             raise ValueError(
                 "`detection` must be the one that the batches were scored by. "
                 "Make new `TargetBatches` for another, or leave `detection` "
-                "out to keep the verdicts of the store. Received: a detection, "
-                "and batches whose store has other scores"
+                "out to keep the verdicts of the store. Received: a store that "
+                "has other scores, such as of "
+                f"{named(self.example_ids, differ)}"
             )
 
     def check_tokens(self, prepared):
@@ -273,12 +278,13 @@ class Detection:
                 "tokens that stand out. Pass `suspects='replace'`. Received: a "
                 "detection with max_log_likelihoods=None"
             )
-        if not self._has_tokens_of(prepared):
+        differ = self._other_tokens(prepared)
+        if differ.any():
             raise ValueError(
                 "`suspects='mask'` needs a detection by the tokens of the task "
                 "in training. Detect with this task, or pass "
-                "`suspects='replace'`. Received: a detection whose responses "
-                "have other numbers of tokens"
+                "`suspects='replace'`. Received: other numbers of tokens in "
+                f"the responses of {named(self.example_ids, differ)}"
             )
 
     def __len__(self):
@@ -312,10 +318,10 @@ class Detection:
             )
         return examples
 
-    def _has_tokens_of(self, prepared):
+    def _other_tokens(self, prepared):
+        """bool array, `(N,)`. Whether a response has other tokens there."""
         counts = self.token_scores.response_mask.sum(axis=-1)
-        own = prepared.response_mask.sum(axis=-1)
-        return np.array_equal(counts, own)
+        return counts != prepared.response_mask.sum(axis=-1)
 
     def _scores_of_tokens(self):
         if self._pieces is None:
@@ -345,10 +351,12 @@ class Detection:
                 f"{counts} for {len(self)} examples"
             )
         probability = self.suspect_probability
-        if not np.all((probability >= 0) & (probability <= 1)):
+        wrong = ~((probability >= 0) & (probability <= 1))
+        if wrong.any():
             raise ValueError(
-                "`suspect_probability` must be in [0, 1]. Received: values in "
-                f"[{probability.min()}, {probability.max()}]"
+                "`suspect_probability` must be in [0, 1]. Received: "
+                f"{probability[wrong][0]} and the like, of "
+                f"{named(self.example_ids, wrong)}"
             )
         unknown = set(self.verdicts) - set(VERDICTS)
         if unknown:

@@ -9,12 +9,8 @@ import pyarrow.parquet as pq
 
 from keras_byorn.audit.row import AuditRow, is_suspect
 from keras_byorn.data.files import replacing
-from keras_byorn.detection.detection import (
-    KEPT,
-    ON_PROBATION,
-    SUSPECT,
-    TRUSTED,
-)
+from keras_byorn.data.validation import named, repeated
+from keras_byorn.detection.detection import KEPT, SUSPECT
 
 # The source of the current target of an example.
 ORIGINAL, REGENERATED, EXCLUDED = "original", "regenerated", "excluded"
@@ -24,7 +20,6 @@ MASKED = "masked"  # the original, with the tokens of a span out of the loss
 # Verdicts of a review, beside those of a detection.
 RESTORED, FLAGGED_LATE, ALARM = "restored", "flagged late", "alarm"
 REVIEWED = (SUSPECT, RESTORED, FLAGGED_LATE, ALARM)
-VERDICTS = (KEPT, ON_PROBATION, TRUSTED, *REVIEWED)
 
 # A row with less weight than this would cost a step and teach nothing.
 NEGLIGIBLE_WEIGHT = 1e-3
@@ -55,11 +50,13 @@ class TargetStore:
         self._originals = list(responses)
         self._index = {i: n for n, i in enumerate(self.example_ids)}
         count = len(self.example_ids)
-        if not count == len(self._index) == len(prompts) == len(responses):
+        twice = repeated(self.example_ids)
+        if twice.any() or not count == len(prompts) == len(responses):
             raise ValueError(
                 "`example_ids` must be unique, and `prompts` and `responses` "
-                f"as many. Received: {count} ids, {len(self._index)} of them "
-                f"different, {len(prompts)} prompts, {len(responses)} responses"
+                f"as many. Received: {count} ids, {len(prompts)} prompts, "
+                f"{len(responses)} responses; repeatedly: "
+                f"{named(self.example_ids, twice) or '-'}"
             )
         self.plausibility = np.full(count, np.nan, "float32")
         self.suspect_probability = np.zeros(count, "float32")
@@ -328,10 +325,12 @@ class TargetStore:
 
     def _probability(self, values):
         values = self._column("suspect_probability", values)
-        if not np.all((values >= 0) & (values <= 1)):
+        wrong = ~((values >= 0) & (values <= 1))
+        if wrong.any():
             raise ValueError(
-                "`suspect_probability` must be in [0, 1]. Received: values in "
-                f"[{values.min()}, {values.max()}]"
+                "`suspect_probability` must be in [0, 1]. Received: "
+                f"{values[wrong][0]} and the like, of "
+                f"{named(self.example_ids, wrong)}"
             )
         if np.all(1 - values <= NEGLIGIBLE_WEIGHT):
             raise ValueError(

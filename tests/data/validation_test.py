@@ -170,3 +170,14 @@ def test_a_task_that_reads_images_and_gets_none_warns(vlm):
     with pytest.warns(UserWarning, match="None of the examples has `images`"):
         texts = validation.read_and_check(rows, task)
     assert texts == (("p",), ("r",), (0,))
+
+
+def test_ids_are_named_once_and_not_all():
+    ids = [f"id-{index}" for index in range(9)]
+    assert validation.named(ids, np.arange(9) == 3) == "'id-3'"
+    assert validation.named(ids, np.ones(9, bool)) == (
+        "'id-0', 'id-1', 'id-2', 'id-3', 'id-4', ..."
+    )
+    twice = validation.repeated(["a", "b", "a", "a"])
+    assert twice.tolist() == [False, False, True, True]
+    assert validation.named(["a", "b", "a", "a"], twice) == "'a'"

@@ -45,10 +45,10 @@ def test_arrays_are_float32_and_bool():
             r"one shape, \(N, T\).*\(4,\)",
         ),
         ({"ids": ["a", "b"]}, "3 rows for 2 examples"),
-        ({"ids": ["a", "b", "a"]}, "ids unique.*'example_ids': 2"),
-        ({"ids": [1, "1", 2]}, "ids unique.*'example_ids': 2"),
-        ({"prompts": 2}, "as many as.*3 rows.*'prompts': 2"),
-        ({"responses": 4}, "as many as.*3 rows.*'responses': 4"),
+        ({"ids": ["a", "b", "a"]}, "must be unique.*repeatedly: 'a'$"),
+        ({"ids": [1, "1", 2]}, "must be unique.*repeatedly: '1'$"),
+        ({"prompts": 2}, "as many as.*2 prompts and 3 resp.* for 3 ids"),
+        ({"responses": 4}, "as many as.*3 prompts and 4 resp.* for 3 ids"),
     ],
 )
 def test_other_shapes_and_counts_are_refused(changes, message):
@@ -60,15 +60,15 @@ def test_other_shapes_and_counts_are_refused(changes, message):
 @pytest.mark.parametrize("bad", [np.nan, -np.inf])
 @pytest.mark.parametrize("name", ["log_likelihoods", "max_log_likelihoods"])
 def test_scores_that_are_not_finite_are_refused(name, bad):
-    """By row; off the response nothing matters, and is taken for 0."""
+    """By id; off the response nothing matters, and is taken for 0."""
     values = np.where(MASK, -1.0, bad)
     found = getattr(make(**{name: values}), name)
     assert found.dtype == "float32"
     np.testing.assert_array_equal(found, np.where(MASK, -1.0, 0.0))
     values[1, 2] = bad
-    message = rf"`token_scores.{name}`.*bfloat16.*1 rows.*such as \[1\]"
+    message = rf"`token_scores.{name}`.*bfloat16.*1 examples.*: 'second'$"
     with pytest.raises(ValueError, match=message):
-        make(**{name: values})
+        make(**{name: values}, ids=["first", "second", "third"])
 
 
 def test_a_view_and_samples_need_the_model():

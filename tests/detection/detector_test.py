@@ -178,14 +178,17 @@ def changed(**changes):
         (changed(response_mask=np.ones((2, 8))), r"one shape.*\(2, 8\)"),
         (
             changed(log_likelihoods=np.full((340, 8), np.nan)),
-            "`token_scores.log_likelihoods` must be finite.*340 rows",
+            "`token_scores.log_likelihoods` must be finite.*340 exam.*'0', '1'",
         ),
         (
             changed(max_log_likelihoods=None),
             "`Regret` needs `max_log_likelihoods`.*MeanLogLikelihood",
         ),
-        ((*make()[:2], make()[2][:-1]), "as many as.*'responses': 339"),
-        ((*make(), ["a"] * 340), "ids unique.*'example_ids': 1"),
+        (
+            (*make()[:2], make()[2][:-1]),
+            "as many as.*340 prompts and 339 responses",
+        ),
+        ((*make(), ["a"] * 340), "must be unique.*repeatedly: 'a'$"),
         ((*make(), ["a"]), "340 rows for 1 examples"),
     ],
 )

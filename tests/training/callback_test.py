@@ -421,8 +421,8 @@ def test_a_detection_of_other_examples_is_refused(
     changed = make_examples(4)
     changed[3]["responses"] = "one"
     for batches, message in (
-        (others, "4 examples for 6 examples"),
-        (make_batches(vlm, changed), "1 changed examples, such as .'scene-3'"),
+        (others, "4 examples for 6 examples, first None for .scene-4"),
+        (make_batches(vlm, changed), "1 changed examples: 'scene-3'$"),
     ):
         with pytest.raises(ValueError, match=f"`detection`.*{message}"):
             fit(vlm, batches, BYORnCallback(detection, verbose=0))

@@ -6,6 +6,7 @@ import numpy as np
 from keras import ops
 
 from keras_byorn.audit.row import is_suspect
+from keras_byorn.data.validation import named
 from keras_byorn.detection.decisions.decision import Decision, Flags
 from keras_byorn.detection.groups import (
     ALL,
@@ -98,13 +99,15 @@ class Threshold(Decision):
             ValueError: if a score is not finite or every example is suspect.
         """
         plausibility = np.asarray(plausibility, "float32")
-        if plausibility.size == 0 or not np.all(np.isfinite(plausibility)):
+        wrong = ~np.isfinite(plausibility)
+        if plausibility.size == 0 or wrong.any():
+            ids = example_ids or [str(i) for i in range(plausibility.size)]
             raise ValueError(
                 "`plausibility` must hold at least one score, and finite ones "
                 "only. Check the reference: a model that overflows in half "
                 "precision gives NaN. Received: "
-                f"{plausibility.size} scores, "
-                f"{np.sum(~np.isfinite(plausibility))} of them not finite"
+                f"{plausibility.size} scores, {wrong.sum()} of them not finite"
+                f": {named(ids, wrong)}"
             )
         if groups is None:
             groups = np.full(plausibility.size, ALL, object)
