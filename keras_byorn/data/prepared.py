@@ -111,11 +111,18 @@ class PreparedExamples:
             A `PreparedExamples`.
 
         Raises:
-            ValueError: if examples were prepared for another task.
+            ValueError: if examples were prepared for another task, or if
+                prepared examples come with an `image_cache`.
         """
         if not isinstance(examples, cls):
             batch_size = 16 if batch_size is None else batch_size
             return cls(examples, vlm, batch_size, **kwargs)
+        if kwargs.get("image_cache", "auto") != "auto":
+            raise ValueError(
+                "`image_cache` of prepared examples is known already: pass it "
+                "to `PreparedExamples`, and leave it out here. Received: "
+                f"image_cache={kwargs['image_cache']!r}"
+            )
         if vlm is not examples.task.task:
             raise ValueError(
                 "`examples` must be prepared for the task that they are used "

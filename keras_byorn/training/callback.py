@@ -150,8 +150,6 @@ class BYORnCallback(keras.callbacks.Callback):
         last, batches = self._batches, self._training_batches()
         self._batches = batches
         if self.teacher == "ema":
-            # A `MultiOptimizer` may know its optimizers only then.
-            self.model.optimizer.build(self.model.trainable_variables)
             fit_checks.check_average(self.model.optimizer, len(batches))
         given = self._given_detection
         if given is not None:
@@ -330,7 +328,7 @@ class BYORnCallback(keras.callbacks.Callback):
 
 
 def _check_detection(detection, detector):
-    """Tells a detection from a detector, which are easily confused."""
+    """Refuses a detector in the place of a detection, the reverse, and both."""
     if detection is not None and not isinstance(detection, Detection):
         raise ValueError(
             "`detection` must be a `Detection`, as `keras_byorn.detect` "

@@ -30,7 +30,8 @@ def has_stepped(optimizer):
         bool. `True` for an optimizer that keeps no average.
     """
     averaging = averaging_optimizers(optimizer)
-    return all(int(each.iterations) for each in averaging)
+    # One that was given no variable never steps.
+    return not averaging or any(int(each.iterations) for each in averaging)
 
 
 @contextlib.contextmanager

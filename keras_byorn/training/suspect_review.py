@@ -8,6 +8,7 @@ import numpy as np
 from keras_byorn.audit.row import is_suspect
 from keras_byorn.data.words import ngrams, normalized_words
 from keras_byorn.detection.decisions import MixtureThreshold
+from keras_byorn.detection.detection import SUSPECT, TRUSTED
 from keras_byorn.detection.scorers import MeanLogLikelihood
 from keras_byorn.detection.scorers.ensemble import QUARTILE
 from keras_byorn.detection.scorers.scorer import in_blocks
@@ -15,7 +16,6 @@ from keras_byorn.training.target_store import (
     ALARM,
     FLAGGED_LATE,
     RESTORED,
-    SUSPECT,
 )
 
 # A suspect is put back if it is no less plausible than this share of the kept.
@@ -48,6 +48,7 @@ class SuspectReview:
       being learned: it stays suspect and raises an *alarm*.
     - A kept example that stands apart below the others, and that the reference
       doubted too, is *flagged late*, for good: the student has trained on it.
+      Not so a trusted one.
     - Of a soft suspect, which is trained on with little weight, the loss of its
       first step counts, as of a kept example.
 
@@ -106,8 +107,9 @@ class SuspectReview:
         if len(suspects):
             verdicts = self._of_suspects(suspects, kept, student)
         doubt = doubts(store.plausibility)
+        free = ~store.suspects & (store.verdicts != TRUSTED)
         for index in self._to_flag_late(tuned, met, steps):
-            if doubt[index] > JUMP and not store.suspects[index]:
+            if doubt[index] > JUMP and free[index]:
                 verdicts[int(index)] = FLAGGED_LATE
         store.review(verdicts, student)
 

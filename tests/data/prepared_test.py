@@ -259,3 +259,11 @@ def test_a_model_that_is_no_vlm_is_refused(make_examples):
     with pytest.raises(ValueError, match="PaliGemmaCausalLM.*Sequential"):
         PreparedExamples(rows, keras.Sequential())
     assert rows.reads == [0, 0]
+
+
+def test_an_image_cache_of_prepared_examples_is_refused(vlm, prepare, tmp_path):
+    """They have one already, and another would be left out silently."""
+    prepared = prepare()
+    with pytest.raises(ValueError, match="`image_cache`.*is known already"):
+        PreparedExamples.of(prepared, vlm, image_cache=tmp_path)
+    assert PreparedExamples.of(prepared, vlm, image_cache="auto") is prepared

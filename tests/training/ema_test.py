@@ -6,7 +6,11 @@ import pytest
 
 from keras_byorn.baselines import OracleFlags
 from keras_byorn.training.callback import BYORnCallback
-from keras_byorn.training.ema import averaged_weights, averaging_optimizers
+from keras_byorn.training.ema import (
+    averaged_weights,
+    averaging_optimizers,
+    has_stepped,
+)
 from keras_byorn.training.model import BYORnModel
 
 
@@ -154,6 +158,19 @@ def test_a_defended_fit_goes_on_in_a_second_one(
         assert np.isfinite(model.evaluate(batches, verbose=0)).all()
     assert losses[-1] < losses[0]
     assert np.isfinite(losses).all()
+
+
+def test_an_inner_optimizer_without_variables_is_left_out(vlm):
+    """It never steps, and the average of the other counts all the same."""
+    optimizer = keras.optimizers.MultiOptimizer(
+        keras.optimizers.OptimizerMap(adamw(), {"nothing": adamw()})
+    )
+    optimizer.build(vlm.trainable_variables)
+    assert not has_stepped(optimizer)
+    used = optimizer.optimizers[-1]
+    used.iterations.assign(1)
+    assert has_stepped(optimizer)
+    assert has_stepped(keras.optimizers.SGD())
 
 
 def test_the_weights_come_back_after_an_error(vlm):

@@ -152,6 +152,18 @@ def test_a_late_flag_is_for_good():
     assert given.asked == []
 
 
+def test_a_trusted_example_is_never_flagged_late():
+    store, student = make(np.empty(0), [])
+    met = student.copy()
+    apart = np.arange(200, 240)
+    met[apart], store.plausibility[apart] = -4.0, -1.6
+    store.verdicts[apart[:20]] = "trusted"
+    review(store, student, met)
+    found = np.flatnonzero(store.verdicts == "flagged late")
+    assert found.tolist() == apart[20:].tolist()
+    assert not store.suspects[apart[:20]].any()
+
+
 def test_soft_suspects_are_judged_by_their_first_loss():
     """They are trained on, with little weight: a pass would ask too late."""
     store, student = make(np.full(60, -1.25), usual_responses(60))
