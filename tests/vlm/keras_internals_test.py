@@ -13,6 +13,7 @@ import pytest
 from keras_byorn.vlm.keras_internals import (
     flatten_layers,
     forget_compiled_trainable_state,
+    keeping_weights,
     output_within,
     own_variables,
     untrack,
@@ -153,3 +154,24 @@ def test_a_compiled_model_holds_its_layers_until_it_forgets_them():
     forget_compiled_trainable_state(model)  # nothing left to forget
     data = np.ones((4, 2), "float32"), np.ones((4, 1), "float32")
     assert model.fit(*data, verbose=0).history["loss"]
+
+
+@pytest.mark.parametrize("batches_before", [0, 1])
+@pytest.mark.parametrize("is_compiled", [False, True])
+def test_weights_outlast_an_interrupted_pass(batches_before, is_compiled):
+    """On JAX they are out of the model while it predicts."""
+
+    def batches(count):
+        yield from [np.ones((4, 2), "float32")] * count
+        raise KeyboardInterrupt
+
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model.build((None, 2))
+    if is_compiled:
+        model.compile("sgd", "mse")
+    before = [as_numpy(weight) for weight in model.weights]
+    with pytest.raises(KeyboardInterrupt), keeping_weights(model):
+        model.predict(batches(batches_before + 1), steps=9, verbose=0)
+    for own, weight in zip(before, model.weights, strict=True):
+        np.testing.assert_array_equal(own, as_numpy(weight))
+    assert model.predict(np.ones((4, 2), "float32"), verbose=0).shape == (4, 1)
