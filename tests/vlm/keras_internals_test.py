@@ -162,7 +162,7 @@ def test_weights_outlast_an_interrupted_pass(batches_before, is_compiled):
     """On JAX they are out of the model while it predicts."""
 
     def batches(count):
-        yield from [np.ones((4, 2), "float32")] * count
+        yield from [(np.ones((4, 2), "float32"),)] * count
         raise KeyboardInterrupt
 
     model = keras.Sequential([keras.layers.Dense(1)])
