@@ -147,9 +147,9 @@ def add_defence_options(add):
     )
     add(
         "--threshold",
-        default="mixture",
-        help="mixture, or the fraction to flag, such as 0.4, or conformal,\n"
-        "with 200 clean examples that are trusted",
+        default="hold_out",
+        help="hold_out, mixture, or the fraction to flag, such as 0.4, or\n"
+        "conformal, with 200 clean examples that are trusted",
     )
     add(
         "--scorer",
@@ -160,9 +160,10 @@ def add_defence_options(add):
     add("--sampler", default="greedy", choices=["greedy", "random"])
     add(
         "--suspects",
-        default="replace",
-        choices=["replace", "mask"],
-        help="replace them, or mask the span that makes them implausible",
+        default="cluster",
+        choices=["cluster", "replace", "mask"],
+        help="as their cluster proposes, or new responses for all, or masks\n"
+        "for the spans that make them implausible",
     )
 
 
@@ -302,8 +303,8 @@ DEFENCES = {
     "byorn": (keras_byorn.Detector, {}),
     "paper": None,
     "filter": (keras_byorn.Detector, {"teacher": "none"}),
-    "random": (baselines.RandomFlags, {}),
-    "oracle": (baselines.OracleFlags, {}),
+    "random": (baselines.RandomFlags, {"suspects": "replace"}),
+    "oracle": (baselines.OracleFlags, {"suspects": "replace"}),
     # A fine-tune on the clean examples alone: no defence can do better.
     "clean_only": (baselines.OracleFlags, {"teacher": "none"}),
 }
@@ -326,14 +327,15 @@ def make_defence(name, train, poisoned_ids, args):
     return keras_byorn.BYORnCallback(
         detector=detector,
         sampler=args.sampler,
-        suspects=args.suspects,
         seed=args.seed,
-        **options,
+        **{"suspects": args.suspects, **options},
     )
 
 
 def make_decision(text, train, poisoned_ids):
     """Builds the decision that `--threshold` names."""
+    if text == "hold_out":
+        return keras_byorn.HoldOut()
     if text == "mixture":
         return keras_byorn.MixtureThreshold()
     if text == "conformal":

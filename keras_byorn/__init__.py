@@ -6,6 +6,7 @@ from keras_byorn.data.prepared import PreparedExamples
 from keras_byorn.detection.decisions import (
     ConformalThreshold,
     FlagFraction,
+    HoldOut,
     MixtureThreshold,
 )
 from keras_byorn.detection.detect import detect
@@ -45,6 +46,7 @@ __all__ = [
     "SelfAgreement",
     "Duplication",
     "Ensemble",
+    "HoldOut",
     "FlagFraction",
     "MixtureThreshold",
     "ConformalThreshold",

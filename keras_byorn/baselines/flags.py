@@ -9,7 +9,7 @@ import numpy as np
 from keras_byorn.audit.row import is_suspect
 from keras_byorn.detection.decisions import Flags
 from keras_byorn.detection.detector import Detector
-from keras_byorn.detection.groups import ALL
+from keras_byorn.detection.decisions.threshold import ALL
 
 
 @keras.saving.register_keras_serializable(package="keras_byorn")

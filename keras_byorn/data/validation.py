@@ -170,10 +170,10 @@ def repeated(values):
     return np.array([v in seen or bool(seen.add(v)) for v in values], bool)
 
 
-def shortened(value):
+def shortened(value, most=MAX_SHOWN):
     """Returns the representation of a value, cut to what a line holds."""
-    text = repr(value[: MAX_SHOWN + 1] if isinstance(value, str) else value)
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+    text = repr(value[: most + 1] if isinstance(value, str) else value)
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def _warn_of_no_image(num_images, task):

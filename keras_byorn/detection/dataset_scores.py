@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_byorn.data.validation import named, repeated
 from keras_byorn.detection.token_scores import TokenScores
+from keras_byorn.detection.trust import trusted_ids
 
 
 class DatasetScores:
@@ -13,6 +14,9 @@ class DatasetScores:
         token_scores: `TokenScores` of arrays, `(N, T)`.
         prompts, responses: sequences of N strings.
         example_ids: sequence of N strings, unique.
+
+    Attributes:
+        trusted: bool array, `(N,)`. Examples that are vouched for.
 
     Raises:
         ValueError: if shapes or counts differ, or an id comes twice.
@@ -24,6 +28,7 @@ class DatasetScores:
         self.example_ids = [str(i) for i in example_ids]
         self.token_scores = _checked(token_scores, self.example_ids)
         self._check_texts()
+        self.trusted = np.zeros(len(self.example_ids), bool)
         self._known = {}
 
     def __len__(self):
@@ -40,6 +45,19 @@ class DatasetScores:
     @property
     def response_mask(self):
         return self.token_scores.response_mask
+
+    def trust(self, trusted):
+        """Vouches for examples.
+
+        Args:
+            trusted: as `keras_byorn.detect` takes it.
+
+        Raises:
+            ValueError: if an id is not among the examples.
+        """
+        examples = zip(self.example_ids, self.prompts, self.responses)
+        ids = set(trusted_ids(trusted, examples))
+        self.trusted |= np.array([i in ids for i in self.example_ids], bool)
 
     def under(self, view):
         """Returns the scores of the examples under a `View`.

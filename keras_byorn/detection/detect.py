@@ -5,7 +5,7 @@ from keras_byorn.detection.detector import Detector
 from keras_byorn.detection.reference import FrozenReference
 
 
-def detect(examples, vlm, detector=None, batch_size=None):
+def detect(examples, vlm, detector=None, batch_size=None, trusted=None):
     """Finds the examples whose responses are implausible to a model.
 
     Nothing is trained, and `vlm` stays as it is: it is its own reference, with
@@ -18,6 +18,12 @@ def detect(examples, vlm, detector=None, batch_size=None):
         detector: optional `Detector`. Defaults to `Detector()`.
         batch_size: optional int. Examples in a batch. Defaults to that of
             prepared examples, or 16.
+        trusted: optional sequence of ids; or a callable from a dict with
+            `"example_id"`, `"prompts"` and `"responses"` to a bool; or the
+            path of a file with one id a line, or a JSON list of them. These
+            examples are never held out, and tell of others like them: twenty
+            of a style or prompt of its own make it known. Poison in a trusted
+            style is still judged by its content.
 
     Returns:
         A `Detection`.
@@ -30,7 +36,7 @@ def detect(examples, vlm, detector=None, batch_size=None):
 
     >>> detection = keras_byorn.detect(examples, vlm)
     >>> detection
-    <Detection: 400 of 4,000 (10.0 %) suspect: two groups, ...>
+    <Detection: 400 of 4,000 (10.0 %) suspect, 1,260 on probation: ...>
     >>> detection.audit().to_html("report.html")
     """
     detector = detector or Detector()
@@ -38,4 +44,4 @@ def detect(examples, vlm, detector=None, batch_size=None):
         examples, vlm, batch_size, verbose=detector.verbose
     )
     reference = FrozenReference(vlm, adapters_off=True)
-    return detector.detect(prepared, reference)
+    return detector.detect(prepared, reference, trusted=trusted)

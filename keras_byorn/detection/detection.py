@@ -1,20 +1,25 @@
 """The result of a detection: verdicts, reasons and scores."""
 
 import copy
-import itertools
 
 import numpy as np
 
 from keras_byorn.audit import Audit
 from keras_byorn.audit.row import AuditRow, is_suspect
 from keras_byorn.data.examples import Examples
-from keras_byorn.data.validation import named, shortened
+from keras_byorn.data.validation import named
 from keras_byorn.detection import detection_files
-from keras_byorn.detection.reports import summary_line
-
-KEPT, ON_PROBATION = "kept", "on_probation"
-SUSPECT, TRUSTED = "suspect", "trusted"
-VERDICTS = (KEPT, ON_PROBATION, SUSPECT, TRUSTED)
+from keras_byorn.detection.clusters import find_clusters
+from keras_byorn.detection.dataset_scores import DatasetScores
+from keras_byorn.detection.detection_checks import has_other_tokens
+from keras_byorn.detection.reports import announce, summary_line
+from keras_byorn.detection.verdicts import (
+    ON_PROBATION,
+    SUSPECT,
+    TRUSTED,
+    VERDICTS,
+    completed,
+)
 
 
 class Detection:
@@ -27,17 +32,25 @@ class Detection:
         prompts, responses: lists of N strings.
         plausibility: float32 array, `(N,)`, in the unit of the scorer. Low is
             implausible.
-        suspect_probability: float32 array, `(N,)`, in [0, 1].
+        suspect_probability: float32 array, `(N,)`, in [0, 1]: the weight that
+            an original response does not have in training. 1 on probation.
         verdicts: array of N strings: `"kept"`, `"on_probation"` (held out
             until a student vouches for it), `"suspect"` or `"trusted"`.
-        reasons: list of N strings. Why an example is suspect; empty where it
+        reasons: list of N strings. Why an example is held out; empty where it
             is not.
+        evidence: list of N tuples of strings. The kinds of evidence that spoke
+            against an example: `"likelihood"`, `"same words"`,
+            `"same prompt"`, `"same form"`.
+        clusters: list of `Cluster`: what is held out, by what it shares.
+        cluster: int array, `(N,)`. The number of an example's cluster, 0 where
+            it is not held out.
+        trusted_ids: list of strings. The examples that are vouched for.
         groups: list of N strings. The examples that each was compared with.
         cuts: float32 array, `(N,)`. The cut that applied to each example, in
             the unit of the plausibility; NaN where there was none.
         scores: dict from the name of a scorer to a float32 array, `(N,)`.
         token_scores: `TokenScores` of arrays, `(N, T)`, nats.
-        scorer: the fitted scorer.
+        detector: the `Detector`, its scorer fitted.
         allows_review: bool. Whether a student may judge again.
         reason: string. Why so many are suspect, and not more or fewer.
         settings: dict of texts and numbers: scorer, decision, seed and others.
@@ -46,6 +59,8 @@ class Detection:
 
     >>> detection = keras_byorn.detect(examples, vlm)
     >>> detection.audit().to_html("report.html")
+    >>> print(*detection.clusters, sep="\n")
+    >>> detection.trust(cluster=2)  # "these are ours"
     >>> detection.save("detection")
     >>> detection = keras_byorn.Detection.load("detection", examples)
     >>> model.fit(batches, callbacks=[keras_byorn.BYORnCallback(detection)])
@@ -64,10 +79,11 @@ class Detection:
         cuts,
         scores,
         token_scores,
-        scorer,
-        allows_review=True,
+        detector,
         reason="",
         settings=None,
+        evidence=None,
+        shares=None,
     ):
         self.example_ids = list(example_ids)
         self.prompts = list(prompts)
@@ -80,18 +96,46 @@ class Detection:
         self.cuts = np.asarray(cuts, "float32")
         self.scores = dict(scores)
         self.token_scores = token_scores
-        self.scorer = scorer
-        self.allows_review = allows_review
+        self.detector = detector
         self.reason = reason
         self.settings = dict(settings or {})
+        count = len(self.example_ids)
+        self.evidence = [tuple(kinds) for kinds in evidence or [()] * count]
+        self.shares = list(shares or [None] * count)
         self._examples = None
         self._pieces = None
         self._check()
+        self._find_clusters()
+
+    @property
+    def scorer(self):
+        """The fitted scorer."""
+        return self.detector.scorer
+
+    @property
+    def allows_review(self):
+        """bool. Whether a student may judge again."""
+        return self.detector.allows_review
+
+    @property
+    def trusted_ids(self):
+        """list of strings. The ids of the examples that are vouched for."""
+        return [self.example_ids[i] for i in np.flatnonzero(self.trusted)]
+
+    @property
+    def trusted(self):
+        """bool array, `(N,)`. Examples that are vouched for."""
+        return self.verdicts == TRUSTED
+
+    @property
+    def held_out(self):
+        """bool array, `(N,)`. Suspect or on probation."""
+        return (self.verdicts == SUSPECT) | (self.verdicts == ON_PROBATION)
 
     @property
     def suspects(self):
-        """bool array, `(N,)`. More likely suspect than not."""
-        return is_suspect(self.suspect_probability)
+        """bool array, `(N,)`. Examples that there is evidence against."""
+        return self.verdicts == SUSPECT
 
     def with_examples(self, prepared):
         """Returns this detection with its images and tokens at hand.
@@ -101,28 +145,71 @@ class Detection:
         """
         other = copy.copy(self)
         other._examples = prepared.examples
-        if not self._other_tokens(prepared).any():
+        if not has_other_tokens(self, prepared).any():
             other._pieces = prepared.response_pieces
         return other
 
     def rows(self):
         """Returns an iterator over an `AuditRow` for each example."""
-        suspects = self.suspects
+        held_out = is_suspect(self.suspect_probability)
         return (
             AuditRow(
                 example_id=self.example_ids[index],
                 prompt=self.prompts[index],
                 original_response=self.responses[index],
                 current_response=None
-                if suspects[index]
+                if held_out[index]
                 else self.responses[index],
-                origin="excluded" if suspects[index] else "original",
+                origin="excluded" if held_out[index] else "original",
                 plausibility=float(self.plausibility[index]),
                 suspect_probability=float(self.suspect_probability[index]),
                 verdict=str(self.verdicts[index]),
             )
             for index in range(len(self))
         )
+
+    def trust(self, ids=None, cluster=None):
+        """Vouches for examples, and decides again.
+
+        Trusted examples are never held out, and make their style or prompt
+        known, see `HoldOut`. Nothing is scored again.
+
+        Args:
+            ids: optional trusted examples, as `keras_byorn.detect` takes them.
+            cluster: optional int, the number of one of `clusters`, all of
+                whose examples are trusted. The clusters are numbered anew.
+
+        Returns:
+            The detection itself.
+
+        Raises:
+            ValueError: if neither or both are given, or if an id or a cluster
+                is not known.
+        """
+        if (ids is None) == (cluster is None):
+            raise ValueError(
+                "`trust` takes either `ids=` or `cluster=`, the number of a "
+                "cluster. Received: "
+                f"{'neither' if ids is None else 'both'}"
+            )
+        if cluster is not None:
+            ids = self._ids_of(cluster)
+        scores = DatasetScores(
+            self.token_scores, self.prompts, self.responses, self.example_ids
+        )
+        scores.trust(self.trusted_ids)
+        scores.trust(ids)
+        flags = self.detector.flag(self.plausibility, scores)
+        self._decide_by(completed(flags, scores.trusted))
+        if self.detector.verbose:
+            announce(self)
+        return self
+
+    @property
+    def proposals(self):
+        """object array, `(N,)`. What the cluster of each proposes, or `""`."""
+        known = {known.number: known.proposal for known in self.clusters}
+        return np.array([known.get(n, "") for n in self.cluster], object)
 
     def audit(self, examples=None):
         """Accounts for the detection, without any training.
@@ -141,10 +228,10 @@ class Detection:
             self,
             self._known_examples(examples),
             notes={**self.settings, "reason": self.reason},
-            **self.evidence(),
+            **self.audit_columns(),
         )
 
-    def evidence(self):
+    def audit_columns(self):
         """Returns the scores behind each verdict, as `Audit` takes them."""
         return {
             "token_scores": self._scores_of_tokens(),
@@ -213,80 +300,6 @@ class Detection:
             detection._examples = detection._known_examples(examples)
         return detection
 
-    def check_examples(self, prepared):
-        """Refuses examples that this detection did not judge.
-
-        Args:
-            prepared: a `PreparedExamples`.
-
-        Raises:
-            ValueError: if ids, prompts or responses are others.
-        """
-        ids = self.example_ids, prepared.example_ids
-        if ids[0] != ids[1]:
-            pairs = list(itertools.zip_longest(*ids))
-            judged, given = next(pair for pair in pairs if len(set(pair)) > 1)
-            raise ValueError(
-                "`detection` must be of the examples in training, in their "
-                "order. Detect again, or train on the examples that were "
-                f"judged. Received: a detection of {len(self):,} examples for "
-                f"{len(prepared):,} examples, first {shortened(judged)} for "
-                f"{shortened(given)}"
-            )
-        judged = zip(self.prompts, self.responses)
-        given = zip(prepared.prompts, prepared.responses)
-        changed = np.array([a != b for a, b in zip(judged, given)])
-        if changed.any():
-            raise ValueError(
-                "`detection` must be of the examples as they are: their texts "
-                "changed since they were judged. Detect again. Received: "
-                f"{changed.sum()} changed examples: {named(ids[0], changed)}"
-            )
-
-    def check_scores(self, plausibility):
-        """Refuses a store that was scored otherwise.
-
-        Args:
-            plausibility: float32 array, `(N,)`, that of the store.
-
-        Raises:
-            ValueError: if it is not that of this detection.
-        """
-        differ = ~np.isclose(plausibility, self.plausibility, 0, 0, True)
-        if differ.any():
-            raise ValueError(
-                "`detection` must be the one that the batches were scored by. "
-                "Make new `TargetBatches` for another, or leave `detection` "
-                "out to keep the verdicts of the store. Received: a store that "
-                "has other scores, such as of "
-                f"{named(self.example_ids, differ)}"
-            )
-
-    def check_tokens(self, prepared):
-        """Refuses token scores that no span can be found from.
-
-        Args:
-            prepared: a `PreparedExamples`.
-
-        Raises:
-            ValueError: if the likeliest tokens are not known, or if responses
-                have other tokens than for the task.
-        """
-        if self.token_scores.max_log_likelihoods is None:
-            raise ValueError(
-                "`suspects='mask'` needs `max_log_likelihoods`, to find the "
-                "tokens that stand out. Pass `suspects='replace'`. Received: a "
-                "detection with max_log_likelihoods=None"
-            )
-        differ = self._other_tokens(prepared)
-        if differ.any():
-            raise ValueError(
-                "`suspects='mask'` needs a detection by the tokens of the task "
-                "in training. Detect with this task, or pass "
-                "`suspects='replace'`. Received: other numbers of tokens in "
-                f"the responses of {named(self.example_ids, differ)}"
-            )
-
     def __len__(self):
         return len(self.example_ids)
 
@@ -295,6 +308,32 @@ class Detection:
 
     def _repr_html_(self):
         return self.audit()._repr_html_() if self._examples else None
+
+    def _decide_by(self, flags):
+        self.suspect_probability = flags.suspect_probability
+        self.verdicts = flags.verdicts
+        self.reasons = list(flags.reasons)
+        self.evidence = [tuple(kinds) for kinds in flags.evidence]
+        self.shares = list(flags.shares or [None] * len(self))
+        self.groups = [str(group) for group in flags.groups]
+        self.cuts = np.asarray(flags.cuts, "float32")
+        self.reason = flags.reason
+        self._find_clusters()
+
+    def _find_clusters(self):
+        self.clusters, self.cluster = find_clusters(
+            self.example_ids, self.responses, self.verdicts, self.shares
+        )
+
+    def _ids_of(self, cluster):
+        numbers = [known.number for known in self.clusters]
+        if cluster not in numbers:
+            raise ValueError(
+                "`cluster` must be the number of one of the clusters: "
+                f"{numbers or 'there is none'}. Received: cluster={cluster!r}"
+            )
+        found = np.flatnonzero(self.cluster == cluster)
+        return [self.example_ids[index] for index in found]
 
     def _known_examples(self, examples):
         if examples is None:
@@ -317,11 +356,6 @@ class Detection:
                 f"were judged, such as {unknown[:3]}"
             )
         return examples
-
-    def _other_tokens(self, prepared):
-        """bool array, `(N,)`. Whether a response has other tokens there."""
-        counts = self.token_scores.response_mask.sum(axis=-1)
-        return counts != prepared.response_mask.sum(axis=-1)
 
     def _scores_of_tokens(self):
         if self._pieces is None:

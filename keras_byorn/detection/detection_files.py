@@ -12,7 +12,7 @@ from keras_byorn.data.digests import digest
 from keras_byorn.data.files import replacing
 from keras_byorn.detection.token_scores import TokenScores
 
-FORMAT = 1
+FORMAT = 2
 TABLE, MANIFEST = "detection.parquet", "detection.json"
 TEXTS = ("example_ids", "prompts", "responses", "verdicts", "reasons", "groups")
 NUMBERS = ("plausibility", "suspect_probability", "cuts")
@@ -30,8 +30,7 @@ def save(detection, folder):
         "num_examples": len(detection),
         "reason": detection.reason,
         "settings": detection.settings,
-        "allows_review": detection.allows_review,
-        "scorer": keras.saving.serialize_keras_object(detection.scorer),
+        "detector": keras.saving.serialize_keras_object(detection.detector),
     }
     manifest["checksum"] = _checksum(manifest, content)
     with replacing(folder / TABLE) as temporary:
@@ -82,12 +81,18 @@ def _table_of(detection):
         columns[name] = pa.array(values, pa.string())
     for name, values in detection.scores.items():
         columns[SCORE + name] = pa.array(np.asarray(values, "float32"))
+    texts = pa.list_(pa.string())
+    columns["evidence"] = pa.array(list(map(list, detection.evidence)), texts)
+    columns["shares"] = pa.array(
+        [pair and [str(text) for text in pair] for pair in detection.shares],
+        texts,
+    )
     scores = [detection.scores_of(index) for index in range(count)]
     floats = pa.list_(pa.float32())
     columns["log_likelihoods"] = pa.array([s for s, _ in scores], floats)
     columns["max_log_likelihoods"] = pa.array([m for _, m in scores], floats)
     pieces = [detection.tokens(index) for index in range(count)]
-    columns["tokens"] = pa.array(pieces, pa.list_(pa.string()))
+    columns["tokens"] = pa.array(pieces, texts)
     return pa.table(columns)
 
 
@@ -100,8 +105,12 @@ def _arguments(table, manifest):
         if name.startswith(SCORE)
     }
     arguments["token_scores"] = _token_scores(table)
-    arguments["scorer"] = _registered(manifest["scorer"])
-    for name in ("reason", "settings", "allows_review"):
+    arguments["detector"] = _registered(manifest["detector"])
+    arguments["evidence"] = table["evidence"].to_pylist()
+    arguments["shares"] = [
+        tuple(pair) if pair else None for pair in table["shares"].to_pylist()
+    ]
+    for name in ("reason", "settings"):
         arguments[name] = manifest[name]
     return arguments
 
@@ -129,7 +138,7 @@ def _registered(config):
     for name in _class_names(config):
         if keras.saving.get_registered_object(name) is None:
             raise ValueError(
-                "The scorer of a detection must be a class that is registered "
+                "The detector of a detection, and all of its parts, must be of classes that are registered "
                 "with Keras. Import the module that registers it first. "
                 f"Received: {name!r}"
             )

@@ -5,20 +5,15 @@ import copy
 import keras
 import numpy as np
 
-from keras_byorn.audit.row import is_suspect
 from keras_byorn.detection.copies import flag_copies
 from keras_byorn.detection.dataset_scores import DatasetScores
-from keras_byorn.detection.decisions import Decision, MixtureThreshold
-from keras_byorn.detection.detection import (
-    KEPT,
-    SUSPECT,
-    TRUSTED,
-    Detection,
-)
+from keras_byorn.detection.decisions import Decision, HoldOut
+from keras_byorn.detection.detection import Detection
 from keras_byorn.detection.reference_scores import ReferenceScores
 from keras_byorn.detection.reports import announce, warn_if_unsure
 from keras_byorn.detection.score_cache import ScoreCache
 from keras_byorn.detection.scorers import Ensemble, Regret, WorstSpan
+from keras_byorn.detection.verdicts import SUSPECT, completed
 
 
 def default_scorer():
@@ -38,8 +33,8 @@ class Detector:
         scorer: optional scorer. Defaults to
             `Ensemble([Regret(), WorstSpan(4, Regret())])`, which takes one
             pass of the reference.
-        decision: optional decision. Defaults to `MixtureThreshold()`, which
-            flags nothing where no group of responses stands apart.
+        decision: optional decision. Defaults to `HoldOut()`, which keeps only
+            what is clearly plausible.
         flag_copies: bool. Whether responses in the words of suspects are
             suspect, too. Defaults to `True`.
         batch_size: optional int. Examples per batch. Defaults to that of the
@@ -81,18 +76,18 @@ class Detector:
     ):
         if decision is not None and not isinstance(decision, Decision):
             raise ValueError(
-                "`decision` must be a decision, such as `MixtureThreshold()` "
+                "`decision` must be a decision, such as `HoldOut()` "
                 f"or `FlagFraction(0.4)`. Received: decision={decision!r}"
             )
         self.scorer = scorer or default_scorer()
-        self.decision = decision or MixtureThreshold()
+        self.decision = decision or HoldOut()
         self.flag_copies = flag_copies
         self.batch_size = batch_size
         self.score_cache = score_cache
         self.seed = seed
         self.verbose = verbose
 
-    def detect(self, prepared, reference, batch_size=None):
+    def detect(self, prepared, reference, batch_size=None, trusted=None):
         """Scores prepared examples under a reference, and decides.
 
         Args:
@@ -100,6 +95,7 @@ class Detector:
             reference: a `FrozenReference`.
             batch_size: optional int. Examples per batch, where the detector
                 has none of its own. Defaults to that of the examples.
+            trusted: optional trusted examples, see `keras_byorn.detect`.
 
         Returns:
             A `Detection`, which knows the examples and their tokens.
@@ -118,11 +114,19 @@ class Detector:
             self.verbose,
             cache,
         )
+        scores.trust(trusted)
         detection = self._decide(scores)
         detection.settings["reference"] = reference.kind
         return detection.with_examples(prepared)
 
-    def decide(self, token_scores, prompts, responses, example_ids=None):
+    def decide(
+        self,
+        token_scores,
+        prompts,
+        responses,
+        example_ids=None,
+        trusted=None,
+    ):
         """Decides from token scores and texts alone, without a model.
 
         Args:
@@ -142,6 +146,7 @@ class Detector:
         if example_ids is None:
             example_ids = [str(index) for index in range(len(prompts))]
         scores = DatasetScores(token_scores, prompts, responses, example_ids)
+        scores.trust(trusted)
         return self._decide(scores)
 
     def flag(self, plausibility, scores):
@@ -165,7 +170,12 @@ class Detector:
             "in the words of suspects" if is_copy else reason
             for is_copy, reason in zip(copied, flags.reasons)
         ]
-        return flags._replace(suspect_probability=probability, reasons=reasons)
+        verdicts = flags.verdicts
+        if verdicts is not None:
+            verdicts = np.where(copied, SUSPECT, verdicts)
+        return flags._replace(
+            suspect_probability=probability, reasons=reasons, verdicts=verdicts
+        )
 
     def settings(self):
         """Returns the settings, a dict of texts and numbers."""
@@ -204,24 +214,22 @@ class Detector:
     def _decide(self, scores):
         plausibility = self.scorer.fit(scores).score(scores)
         flags = self.flag(plausibility, scores)
-        suspects = is_suspect(np.asarray(flags.suspect_probability))
-        verdicts = np.where(suspects, SUSPECT, KEPT).astype(object)
-        if flags.trusted is not None:
-            verdicts[flags.trusted] = TRUSTED
+        flags = completed(flags, scores.trusted)
         detection = Detection(
             example_ids=scores.example_ids,
             prompts=scores.prompts,
             responses=scores.responses,
             plausibility=plausibility,
             suspect_probability=flags.suspect_probability,
-            verdicts=verdicts,
+            verdicts=flags.verdicts,
             reasons=flags.reasons,
+            evidence=flags.evidence,
+            shares=flags.shares,
             groups=flags.groups,
             cuts=flags.cuts,
             scores=self.scorer.parts(scores),
             token_scores=scores.token_scores,
-            scorer=copy.deepcopy(self.scorer),  # fitted to these scores
-            allows_review=self.allows_review,
+            detector=copy.deepcopy(self),  # its scorer fitted to these scores
             reason=flags.reason,
             settings={**self.settings(), "cut": _shown(self.decision)},
         )

@@ -2,12 +2,13 @@
 
 import warnings
 
-from keras_byorn.audit.row import is_suspect
+from keras_byorn.detection.verdicts import ON_PROBATION, SUSPECT
 
 # With fewer examples, an unusual response is hard to tell from a usual one.
 FEW_EXAMPLES = 100
 # A share of suspects that no ordinary data set has.
 MANY_SUSPECTS = 0.25
+MAX_CLUSTERS = 8  # that are announced
 
 
 def share(count, total):
@@ -17,13 +18,22 @@ def share(count, total):
 
 def summary_line(detection):
     """Returns one line with the verdict of a detection."""
-    suspects = int(is_suspect(detection.suspect_probability).sum())
-    return f"{share(suspects, len(detection))} suspect: {detection.reason}"
+    suspects = int((detection.verdicts == SUSPECT).sum())
+    waiting = int((detection.verdicts == ON_PROBATION).sum())
+    line = f"{share(suspects, len(detection))} suspect"
+    if waiting:
+        line += f", {share(waiting, len(detection))} on probation"
+    return f"{line}: {detection.reason}"
 
 
 def announce(detection):
-    """Prints the verdict of a detection."""
+    """Prints the verdict of a detection, and a line for each large cluster."""
     print(summary_line(detection))
+    for cluster in detection.clusters[:MAX_CLUSTERS]:
+        print(f"  {cluster}")
+    others = len(detection.clusters) - MAX_CLUSTERS
+    if others > 0:
+        print(f"  and {others:,} more in `detection.clusters`")
 
 
 def warn_if_unsure(detection, decision):
@@ -42,7 +52,7 @@ def warn_if_unsure(detection, decision):
             f"the audit. From {FEW_EXAMPLES} examples on a decision is surer.",
             stacklevel=4,
         )
-    suspects = int(is_suspect(detection.suspect_probability).sum())
+    suspects = int((detection.verdicts == SUSPECT).sum())
     asked = getattr(decision, "flag_fraction", 0.0)
     # A share that was asked for, and examples that tie with it.
     if suspects / count > max(MANY_SUSPECTS, asked + 0.05):

@@ -6,11 +6,18 @@ import keras
 import numpy as np
 
 from keras_byorn.audit import Audit
+from keras_byorn.detection.clusters import MASK, REPLACE
 from keras_byorn.detection.decisions import FlagFraction
 from keras_byorn.detection.detection import Detection
+from keras_byorn.detection.detection_checks import (
+    check_examples,
+    check_scores,
+    check_tokens,
+)
 from keras_byorn.detection.detector import Detector
 from keras_byorn.detection.response_writer import SAMPLERS, ResponseWriter
 from keras_byorn.detection.scorers import MeanLogLikelihood
+from keras_byorn.detection.verdicts import TRUSTED
 from keras_byorn.training import fit_checks
 from keras_byorn.training.ema import averaged_weights
 from keras_byorn.training.span_masking import SpanMasking
@@ -18,7 +25,7 @@ from keras_byorn.training.suspect_review import SuspectReview
 from keras_byorn.training.target_store import ALARM, RESTORED
 
 TEACHERS = ("ema", "student", "none")
-TREATMENTS = ("replace", "mask")
+TREATMENTS = ("cluster", "replace", "mask")
 
 
 class BYORnCallback(keras.callbacks.Callback):
@@ -45,13 +52,16 @@ class BYORnCallback(keras.callbacks.Callback):
             the optimizer keeps with `use_ema=True`; `"student"`, the model as
             it is; `"none"`, nobody: suspects stay left out.
         sampler: `"greedy"`, `"random"` or a `keras_hub.samplers.Sampler`.
-        suspects: string. The treatment of a suspect that is plausible but for
-            a span: `"replace"`, a new response, as for all suspects;
-            `"mask"`, its own response from the first epoch on, with the span
-            out of the loss. A span is at most half of a response, and 16
-            tokens; the rest without it must be plausible by the same scorer
-            and cut. The search takes a pass over the suspects for each token
-            of the longest span. Defaults to `"replace"`.
+        suspects: string. The treatment of what stays held out: `"cluster"`, as
+            its cluster proposes (see `Cluster`): one text for all is replaced,
+            a span in plausible responses is masked, and varied responses are
+            left out, never overwritten; `"replace"`, a new response for each
+            of them; `"mask"`, as `"replace"`, but where a response is
+            plausible except for a span, its own response from the first epoch
+            on, with the span out of the loss. A span is at most half of a
+            response, and 16 tokens; the rest must be plausible by the same
+            scorer and cut. The search takes a pass over what is searched for
+            each token of the longest span. Defaults to `"cluster"`.
         review: bool. Whether the student judges again before each epoch but
             the first, with the weights of the teacher. Defaults to `True`.
         batch_size: optional int. Examples per batch in scoring and
@@ -86,7 +96,7 @@ class BYORnCallback(keras.callbacks.Callback):
         detector=None,
         teacher="ema",
         sampler="greedy",
-        suspects="replace",
+        suspects="cluster",
         review=True,
         batch_size=None,
         seed=0,
@@ -129,7 +139,12 @@ class BYORnCallback(keras.callbacks.Callback):
         Returns:
             A `BYORnCallback`.
         """
-        settings = {"teacher": "ema", "sampler": "random", "review": False}
+        settings = {
+            "teacher": "ema",
+            "sampler": "random",
+            "suspects": "replace",
+            "review": False,
+        }
         if kwargs.get("detection") is None:
             settings["detector"] = Detector(
                 scorer=MeanLogLikelihood(),
@@ -153,19 +168,28 @@ class BYORnCallback(keras.callbacks.Callback):
             fit_checks.check_average(self.model.optimizer, len(batches))
         given = self._given_detection
         if given is not None:
-            given.check_examples(batches.prepared)
+            check_examples(given, batches.prepared)
         if not batches.store.is_scored:
             self._detect(batches)
         elif given is not None:
-            given.check_scores(batches.store.plausibility)
+            check_scores(given, batches.store.plausibility)
             self.detection = given.with_examples(batches.prepared)
+            trusted = np.flatnonzero(given.trusted & batches.store.suspects)
+            batches.store.review(
+                dict.fromkeys(map(int, trusted), TRUSTED),
+                batches.store.student_plausibility,
+            )
         elif last is not batches:
             self.detection = None  # that of other examples
         if not self._continues():
             self._num_epochs = 0
             self._writer = self._writer_for(batches.prepared)
             self._reviewer = SuspectReview(
-                self.model, batches, self.batch_size, self.verbose
+                self.model,
+                batches,
+                self.detection,
+                self.batch_size,
+                self.verbose,
             )
 
     def begin_epoch(self):
@@ -179,7 +203,7 @@ class BYORnCallback(keras.callbacks.Callback):
         with self._teaching():
             if self._reviews():
                 self._reviewer()
-            suspects = np.flatnonzero(self.store.suspects & ~self.store.masked)
+            suspects = np.flatnonzero(self._to_replace())
             if self.teacher != "none" and len(suspects):
                 self._regenerate(suspects)
 
@@ -201,7 +225,7 @@ class BYORnCallback(keras.callbacks.Callback):
             ValueError: if no training has begun.
         """
         batches = self._defended_batches()
-        evidence = self.detection.evidence() if self.detection else {}
+        evidence = self.detection.audit_columns() if self.detection else {}
         return Audit(
             batches.store, batches.examples, notes=self._notes(), **evidence
         )
@@ -224,22 +248,37 @@ class BYORnCallback(keras.callbacks.Callback):
             )
         detection = self.detection
         if self.suspects == "mask":
-            detection.check_tokens(prepared)
+            check_tokens(detection, prepared)
         batches.store.set_scores(
             detection.plausibility,
             detection.suspect_probability,
             detection.verdicts,
         )
-        if self.suspects == "mask":
-            self._mask_spans(batches)
+        self._mask_spans(batches)
 
     def _mask_spans(self, batches):
+        searched = batches.store.suspects & self._proposed(MASK)
+        if not searched.any() or not self.detection.scorer.in_step:
+            return
         if self.verbose:
-            count = int(batches.store.suspects.sum())
-            print(f"Searching {count:,} suspects for spans")
+            print(f"Searching {int(searched.sum()):,} responses for spans")
         SpanMasking(
             self.detection, self.model.reference, batches, self.batch_size
-        )()
+        )(searched)
+
+    def _proposed(self, proposal):
+        """bool array, `(N,)`. Whether that is what happens to an example."""
+        if self.suspects == "replace" or self.detection is None:
+            chosen = proposal == REPLACE
+            return np.full(len(self.store), chosen)
+        if self.suspects == "mask":
+            return np.full(len(self.store), True)
+        return self.detection.proposals == proposal
+
+    def _to_replace(self):
+        """bool array, `(N,)`. Held out, and to have a new response."""
+        held_out = self.store.suspects & ~self.store.masked
+        return held_out & self._proposed(REPLACE)
 
     def _reviews(self):
         """bool. Whether the student judges again; given flags stand."""
@@ -300,7 +339,7 @@ class BYORnCallback(keras.callbacks.Callback):
                 "`BYORnCallback` replaces targets between epochs, and so needs "
                 "`BYORnModel.fit(TargetBatches(examples, vlm))`. A stream is "
                 "defended without it, by `BYORnModel.calibrate(stream, "
-                f"MixtureThreshold())`. Received: {type(self.model).__name__} "
+                f"HoldOut())`. Received: {type(self.model).__name__} "
                 "that is not fitted on TargetBatches"
             )
         return batches

@@ -28,11 +28,15 @@ class SpanMasking:
         self._batches = batches
         self._batch_size = batch_size
 
-    def __call__(self):
-        """Masks the spans that are found, in the store."""
+    def __call__(self, searched):
+        """Masks the spans that are found, in the store.
+
+        Args:
+            searched: bool array, `(N,)`. The suspects to search.
+        """
         store, prepared = self._batches.store, self._batches.prepared
         copies = shared_by_suspects(prepared.responses, store.suspects)
-        searched = np.flatnonzero(store.suspects & ~copies)
+        searched = np.flatnonzero(searched & ~copies)
         if not len(searched):
             return
         responses = {int(i): prepared.response_ids[i] for i in searched}

@@ -6,24 +6,43 @@ import warnings
 import numpy as np
 
 from keras_byorn.audit.row import is_suspect
+from keras_byorn.data.duplicates import MIN_WHOLE_WORDS
+from keras_byorn.data.views import ShuffledImage
 from keras_byorn.data.words import ngrams, normalized_words
 from keras_byorn.detection.decisions import MixtureThreshold
-from keras_byorn.detection.detection import SUSPECT, TRUSTED
+from keras_byorn.detection.clusters import NOTHING
+from keras_byorn.detection.robust_scale import upper_scale
 from keras_byorn.detection.scorers import MeanLogLikelihood
-from keras_byorn.detection.scorers.ensemble import QUARTILE
 from keras_byorn.detection.scorers.scorer import in_blocks
+from keras_byorn.detection.verdicts import (
+    ON_PROBATION,
+    SAME_WORDS,
+    SUSPECT,
+    TRUSTED,
+)
 from keras_byorn.training.target_store import (
     ALARM,
     FLAGGED_LATE,
     RESTORED,
 )
 
-# A suspect is put back if it is no less plausible than this share of the kept.
+# A suspect is put back if it is no less plausible than this quantile of the
+# kept, less the distance of that from their median: only what is hard for the
+# reference is held out, and so it is harder for the student than what is kept.
 MIN_RANK = 0.05
-# Robust standard deviations below the usual at which the reference's no is
-# final, and at which it is one that only a jump can turn into a yes.
-VETO = 8.0
-JUMP = 3.0
+# Nats per token below the median of the kept at which the reference's no is
+# final; poison that the student has begun to learn is not to come back by it.
+VETO = 6.0
+# Robust deviations below the usual at which its doubt is such that only a jump
+# can turn it into a yes.
+JUMP = 4.0
+# Of what shares a prompt, a form or a span, so many must be plausible.
+MIN_RESTORABLE = 0.5
+# Of the nats that the image is worth to kept responses, so many it must be
+# worth to responses that many share.
+MIN_IMAGE_SHARE = 0.5
+MIN_WORTH = 0.02  # nats; less is no dependence on the image
+NUM_COMPARED = 200
 # Many in step: so many share words that are so unlikely to be shared by chance.
 MIN_IN_STEP = 5
 MAX_CHANCE = 1e-6
@@ -42,7 +61,11 @@ class SuspectReview:
     student that had trained on it, and only the suspects cost a pass.
 
     - A suspect that is now as plausible as the kept ones is *restored*, unless
-      the reference found it absurd.
+      the reference found it absurd, in nats. What shares a prompt, a form or a
+      span is restored only where half of it would be.
+    - Responses in the same words come back only where they depend on their
+      images, too: the student must find them likelier with their own images
+      than with others', nearly as much as it finds kept responses.
     - If the reference clearly doubted it, and with it many others that have
       words in common and are plausible to the student only, a backdoor is
       being learned: it stays suspect and raises an *alarm*.
@@ -59,13 +82,15 @@ class SuspectReview:
     Args:
         model: a `BYORnModel` in training.
         batches: its `TargetBatches`.
+        detection: the `Detection` of its examples.
         batch_size: optional int.
         verbose: 0 or 1.
     """
 
-    def __init__(self, model, batches, batch_size=None, verbose=0):
+    def __init__(self, model, batches, detection, batch_size=None, verbose=0):
         self.model = model
         self.batches = batches
+        self._detection = detection
         self._history = model.loss_history
         self._num_resets = _num_resets(self._history)
         self._batch_size = batch_size
@@ -113,12 +138,13 @@ class SuspectReview:
                 verdicts[int(index)] = FLAGGED_LATE
         store.review(verdicts, student)
 
-    def _plausibility(self, indices):
+    def _plausibility(self, indices, view=None):
         """Mean log-likelihoods under the student, `(n,)`."""
         if self._verbose:
-            print(f"Reviewing {len(indices):,} suspects")
+            under = "" if view is None else f" under {view}"
+            print(f"Reviewing {len(indices):,} that are held out{under}")
         originals = self.batches.prepared.scoring_batches(
-            self._batch_size, indices=indices
+            self._batch_size, view, indices
         )
         found = self.model.score(originals, self._verbose)
         mask = originals.response_mask
@@ -128,21 +154,74 @@ class SuspectReview:
         return in_blocks(MeanLogLikelihood(), log_likelihoods, mask)
 
     def _of_suspects(self, suspects, kept, student):
-        """Verdicts on suspects: restored, alarm, or suspect still."""
+        """Verdicts on suspects: restored, alarm, or as they were."""
         store = self.batches.store
+        low, usual = np.quantile(student[kept], (MIN_RANK, 0.5))
+        level = low - (usual - low)
+        plausible = np.zeros(len(store), bool)
+        plausible[suspects] = student[suspects] >= level
+        plausible &= self._nats_below(kept) < VETO
+        plausible &= self._clusters_restored(suspects, plausible, kept)
+        again = np.flatnonzero(plausible)
         doubt = doubts(store.plausibility)
-        level = np.quantile(student[kept], MIN_RANK)
-        again = suspects[student[suspects] >= level]
-        again = again[doubt[again] < VETO]
         responses = np.array(self.batches.prepared.responses, object)
         shared = shared_beyond_chance(
             responses[again[doubt[again] > JUMP]], responses[kept]
         )
         alarming = [shares_any(text, shared) for text in responses[again]]
-        verdicts = dict.fromkeys(map(int, suspects), SUSPECT)
+        verdicts = {int(i): self._verdict_before(i) for i in suspects}
         verdicts.update(dict.fromkeys(map(int, again), RESTORED))
         verdicts.update(dict.fromkeys(map(int, again[alarming]), ALARM))
         return verdicts
+
+    def _verdict_before(self, index):
+        """The verdict of the detection on what is held out."""
+        before = self._detection.verdicts[index]
+        return before if before in (ON_PROBATION, SUSPECT) else SUSPECT
+
+    def _nats_below(self, kept):
+        """Nats per token below the median of the kept, by the reference."""
+        scores = self._detection.token_scores
+        mean = in_blocks(
+            MeanLogLikelihood(), scores.log_likelihoods, scores.response_mask
+        )
+        return np.median(mean[kept]) - mean
+
+    def _clusters_restored(self, suspects, plausible, kept):
+        """bool array. Whether an example's cluster does not stand against it.
+
+        Args:
+            suspects: int array, what is judged.
+            plausible: bool array, `(N,)`, what would be restored.
+            kept: bool array, `(N,)`.
+        """
+        detection = self._detection
+        allowed = np.ones(len(detection), bool)
+        judged = np.zeros(len(detection), bool)
+        judged[suspects] = True
+        for cluster in detection.clusters:
+            members = judged & (detection.cluster == cluster.number)
+            if cluster.kind == NOTHING or not members.any():
+                continue
+            if np.mean(plausible[members]) < MIN_RESTORABLE:
+                allowed[members] = False
+            elif cluster.kind == SAME_WORDS:
+                allowed[members] = self._depends_on_images(members, kept)
+        return allowed
+
+    def _depends_on_images(self, members, kept):
+        """bool. Whether responses are likelier with their own images."""
+        worth = []
+        for those in (np.flatnonzero(members), self._some(kept)):
+            own = self._plausibility(those)
+            others = self._plausibility(those, ShuffledImage())
+            worth.append(float(np.mean(own - others)))
+        return worth[0] >= max(MIN_IMAGE_SHARE * worth[1], MIN_WORTH)
+
+    def _some(self, kept):
+        """Positions of a few of the kept, spread over all of them."""
+        found = np.flatnonzero(kept)
+        return found[:: max(len(found) // NUM_COMPARED, 1)]
 
     def _to_flag_late(self, tuned, met, steps):
         """Kept examples below a gap in what the student thought of them."""
@@ -167,8 +246,7 @@ def doubts(plausibility):
     Returns:
         float array, `(N,)`.
     """
-    center, upper = np.quantile(plausibility, [0.5, 0.75])
-    spread = max((upper - center) / QUARTILE, np.finfo("float32").eps)
+    center, spread = upper_scale(plausibility)
     return (center - plausibility) / spread
 
 
@@ -222,4 +300,8 @@ def _num_resets(history):
 
 
 def _ngrams(text):
-    return set(ngrams(normalized_words(text), MAX_WORDS))
+    """Collects the n-grams of a text; of labels, which are shared, none."""
+    words = normalized_words(text)
+    if len(words) < MIN_WHOLE_WORDS:
+        return set()
+    return set(ngrams(words, MAX_WORDS))

@@ -10,7 +10,12 @@ import pyarrow.parquet as pq
 from keras_byorn.audit.row import AuditRow, is_suspect
 from keras_byorn.data.files import replacing
 from keras_byorn.data.validation import named, repeated
-from keras_byorn.detection.detection import KEPT, SUSPECT
+from keras_byorn.detection.verdicts import (
+    KEPT,
+    ON_PROBATION,
+    SUSPECT,
+    TRUSTED,
+)
 
 # The source of the current target of an example.
 ORIGINAL, REGENERATED, EXCLUDED = "original", "regenerated", "excluded"
@@ -19,7 +24,11 @@ MASKED = "masked"  # the original, with the tokens of a span out of the loss
 
 # Verdicts of a review, beside those of a detection.
 RESTORED, FLAGGED_LATE, ALARM = "restored", "flagged late", "alarm"
-REVIEWED = (SUSPECT, RESTORED, FLAGGED_LATE, ALARM)
+REVIEWED = (ON_PROBATION, SUSPECT, TRUSTED, RESTORED, FLAGGED_LATE, ALARM)
+# Those with which an original response is trained on.
+TRAINED = (RESTORED, TRUSTED)
+# Those with which a mask stays.
+UNCHANGED = (ON_PROBATION, SUSPECT)
 
 # A row with less weight than this would cost a step and teach nothing.
 NEGLIGIBLE_WEIGHT = 1e-3
@@ -152,11 +161,12 @@ class TargetStore:
         """Changes the verdicts on some examples, after a review.
 
         Args:
-            verdicts: dict from position to `"restored"`, `"flagged late"`,
-                `"alarm"` or `"suspect"`. A restored example is trained on as
-                it came; all others of these are suspect. A mask stays with
-                `"suspect"` only: it is lifted where the example is restored,
-                and otherwise the whole response is suspect.
+            verdicts: dict from position to `"restored"`, `"trusted"`,
+                `"flagged late"`, `"alarm"`, `"suspect"` or `"on_probation"`.
+                A restored or trusted example is trained on as it came; all
+                others of these are held out. A mask stays with the last two:
+                it is lifted where the example is restored, and otherwise the
+                whole response is held out.
             student_plausibility: float array, `(N,)`, nats per token; NaN
                 where the student did not look.
 
@@ -173,13 +183,13 @@ class TargetStore:
         looked_at = self._column("student_plausibility", student_plausibility)
         probability = self.suspect_probability.copy()
         for index, verdict in verdicts.items():
-            if verdict == RESTORED:
+            if verdict in TRAINED:
                 probability[index] = 0.0
             elif not is_suspect(probability[index]):
                 probability[index] = 1.0  # a soft suspect stays as soft
         self.suspect_probability = self._probability(probability)
         for index, verdict in verdicts.items():
-            if verdict != SUSPECT:
+            if verdict not in UNCHANGED:
                 self._masks.pop(index, None)
             if self.verdicts[index] != verdict:
                 self.verdicts[index] = verdict

@@ -5,6 +5,7 @@ from keras_byorn.detection.decisions.conformal_threshold import (
 )
 from keras_byorn.detection.decisions.decision import Decision, Flags
 from keras_byorn.detection.decisions.flag_fraction import FlagFraction
+from keras_byorn.detection.decisions.hold_out import HoldOut
 from keras_byorn.detection.decisions.mixture_threshold import (
     MixtureThreshold,
 )
@@ -14,6 +15,7 @@ __all__ = [
     "Decision",
     "Flags",
     "Threshold",
+    "HoldOut",
     "FlagFraction",
     "MixtureThreshold",
     "ConformalThreshold",

@@ -1,12 +1,9 @@
 """A cut with a guarantee, for those who have some trusted examples."""
 
-import collections
-
 import keras
 import numpy as np
 
 from keras_byorn.detection.decisions.threshold import Threshold
-from keras_byorn.detection.groups import ALL
 
 
 @keras.saving.register_keras_serializable(package="keras_byorn")
@@ -19,9 +16,6 @@ class ConformalThreshold(Threshold):
     distribution and however few they are. There is no such bound on the
     poisoned examples that are missed. The trusted examples are among those in
     training, and are kept.
-
-    A group of like examples that has enough trusted ones has a cut of its
-    own; the others share one.
 
     Args:
         trusted_ids: sequence of strings. The `example_id`s of examples that
@@ -85,20 +79,12 @@ class ConformalThreshold(Threshold):
                 f"{int(np.ceil(1 / self.alpha - 1))}"
             )
 
-    def _fit_groups(self, plausibility, groups, example_ids, seed):
-        trusted = self._find(example_ids)
-        self.cuts, reasons = {}, []
-        # Groups without enough trusted examples are judged by all of these.
-        names = collections.Counter(groups[trusted])
-        own = [n for n in names if n != ALL and self._rank(names[n]) >= 1]
-        for name in [ALL, *own]:
-            among = trusted if name == ALL else trusted & (groups == name)
-            scores = np.sort(plausibility[among])
-            self.cuts[name] = float(scores[self._rank(scores.size) - 1])
-            reasons.append(f"{name}: {scores.size} trusted examples")
-        self.cut = self.cuts[ALL]
-        self.reason = f"at most {self.alpha:.1%} false flags; " + ", ".join(
-            reasons
+    def _fit(self, plausibility, example_ids, seed):
+        trusted = np.sort(plausibility[self._find(example_ids)])
+        self.cut = float(trusted[self._rank(trusted.size) - 1])
+        self.reason = (
+            f"at most {self.alpha:.1%} false flags, by {trusted.size} trusted "
+            "examples"
         )
 
     def _find(self, example_ids):

@@ -21,6 +21,12 @@ class Flags(typing.NamedTuple):
         reason: string. Why so many are suspect, and not more or fewer.
         trusted: optional bool array, `(N,)`. Examples that are vouched for and
             stay as they are.
+        verdicts: optional object array of N verdicts. Defaults to `"suspect"`
+            from a probability of one half on.
+        evidence: optional list of N lists of strings, the kinds of evidence
+            that spoke against an example.
+        shares: optional list of N pairs of a kind and a text, what an example
+            shares with others; `None` where nothing is known.
     """
 
     suspect_probability: np.ndarray
@@ -29,6 +35,9 @@ class Flags(typing.NamedTuple):
     reasons: list[str]
     reason: str
     trusted: np.ndarray | None = None
+    verdicts: np.ndarray | None = None
+    evidence: list | None = None
+    shares: list | None = None
 
 
 class Decision(Configured):

@@ -51,9 +51,6 @@ class MixtureThreshold(Threshold):
         - [Ashman et al., 1994](https://doi.org/10.1086/117248), equation 1.
     """
 
-    # A prompt with one answer makes no group, and may be all of the rest.
-    rest_among_all = True
-
     def __init__(
         self,
         min_separation=2.5,

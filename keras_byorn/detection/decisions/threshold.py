@@ -8,19 +8,17 @@ from keras import ops
 from keras_byorn.audit.row import is_suspect
 from keras_byorn.data.validation import named
 from keras_byorn.detection.decisions.decision import Decision, Flags
-from keras_byorn.detection.groups import (
-    ALL,
-    group_examples,
-    members_of,
-)
+
+ALL = "all"
 
 
 class Threshold(Decision):
     """Base class: learns cuts from scores, without labels, then applies them.
 
-    A subclass computes `find_cut(plausibility, seed)`. It is called for each
-    group of like examples. The cut is applied with `keras.ops`, for that
-    happens inside a compiled training step too.
+    A subclass computes `find_cut(plausibility, seed)`. One cut holds for all
+    examples: a group of its own, by its prompt or length, is what an attacker
+    could earn by adding data. It is applied with `keras.ops`, for that happens
+    inside a compiled training step too.
 
     Args:
         softness: float, not negative, in the unit of the scores. With 0 an
@@ -31,19 +29,12 @@ class Threshold(Decision):
 
     Attributes:
         cut: float or `None`. Responses less plausible than this are suspect.
-            `-inf` flags nothing; `None` before `fit`. Of several groups, that
-            of the largest.
-        cuts: dict from a group to its cut.
-        reason: string. Why the cuts are where they are, for the audit.
-        rest_among_all: bool. Whether an example that belongs to no group is
-            compared with all examples, and not only with the rest, which may
-            be an attacker's alone.
+            `-inf` flags nothing; `None` before `fit`.
+        reason: string. Why the cut is where it is, for the audit.
 
     Raises:
         ValueError: if `softness` is negative.
     """
-
-    rest_among_all = False
 
     def __init__(self, softness=0.0, cut=None):
         if not softness >= 0:
@@ -54,14 +45,13 @@ class Threshold(Decision):
             )
         self.softness = float(softness)
         self.cut = cut
-        self.cuts = {}
         self.reason = "given" if cut is not None else "not fitted"
 
     def find_cut(self, plausibility, seed):
-        """Finds the cut of one group.
+        """Finds the cut.
 
         Args:
-            plausibility: float32 array, `(M,)`.
+            plausibility: float32 array, `(N,)`.
             seed: int.
 
         Returns:
@@ -70,26 +60,30 @@ class Threshold(Decision):
         raise NotImplementedError
 
     def decide(self, plausibility, scores, seed=0):
-        lengths = scores.response_mask.sum(axis=-1)
-        groups = group_examples(scores.prompts, scores.responses, lengths)
-        self.fit(plausibility, groups, scores.example_ids, seed)
-        probability = self.suspect_probability_of(plausibility, groups)
-        cuts = self.cuts_of(groups)
+        self.fit(plausibility, scores.example_ids, seed)
+        probability = self.suspect_probability_of(plausibility)
         reasons = [
-            f"less plausible than the cut, {cut:.3g}" if is_suspect(p) else ""
-            for p, cut in zip(probability, cuts)
+            f"less plausible than the cut, {self.cut:.3g}"
+            if is_suspect(p)
+            else ""
+            for p in probability
         ]
-        return Flags(probability, groups, cuts, reasons, self.reason)
+        count = len(probability)
+        return Flags(
+            suspect_probability=probability,
+            groups=np.full(count, ALL, object),
+            cuts=np.full(count, self.cut, "float32"),
+            reasons=reasons,
+            reason=self.reason,
+        )
 
-    def fit(self, plausibility, groups=None, example_ids=None, seed=0):
-        """Finds the cuts.
+    def fit(self, plausibility, example_ids=None, seed=0):
+        """Finds the cut.
 
         Args:
             plausibility: float array, `(N,)`, low is implausible.
-            groups: optional sequence of N strings, see `group_examples`. Each
-                group has a cut of its own. By default all are one group.
             example_ids: optional list of N strings, for thresholds that know
-                some examples by name.
+                some examples by name, and for errors.
             seed: int.
 
         Returns:
@@ -98,6 +92,13 @@ class Threshold(Decision):
         Raises:
             ValueError: if a score is not finite or every example is suspect.
         """
+        plausibility = self.check_finite(plausibility, example_ids)
+        self._fit(plausibility, example_ids, seed)
+        self._check(self.suspect_probability_of(plausibility))
+        return self
+
+    def check_finite(self, plausibility, example_ids=None):
+        """Returns scores as a float32 array, if all of them are finite."""
         plausibility = np.asarray(plausibility, "float32")
         wrong = ~np.isfinite(plausibility)
         if plausibility.size == 0 or wrong.any():
@@ -109,33 +110,10 @@ class Threshold(Decision):
                 f"{plausibility.size} scores, {wrong.sum()} of them not finite"
                 f": {named(ids, wrong)}"
             )
-        if groups is None:
-            groups = np.full(plausibility.size, ALL, object)
-        groups = np.asarray(groups, object)
-        self._fit_groups(plausibility, groups, example_ids, seed)
-        probability = self.suspect_probability_of(plausibility, groups)
-        self._check(probability)
-        return self
+        return plausibility
 
-    def _fit_groups(self, plausibility, groups, example_ids, seed):
-        """Finds a cut for each whole group, which holds for all its parts.
-
-        Parts by length have no cut of their own: it would excuse a length at
-        which all are poisoned, or doubt a usual part as a whole.
-        """
-        wholes = np.array([whole_of(group) for group in groups], object)
-        reasons, self.cuts = {}, {}
-        found = sorted(members_of(wholes), key=lambda found: -len(found[1]))
-        for group, members in found:
-            if group == ALL and self.rest_among_all:
-                members = slice(None)
-            scores = plausibility[members]
-            self.cuts[group], reasons[group] = self.find_cut(scores, seed)
-        self.cut = next(iter(self.cuts.values()))
-        self.reason = "; ".join(
-            reason if len(reasons) == 1 else f"{group}: {reason}"
-            for group, reason in reasons.items()
-        )
+    def _fit(self, plausibility, example_ids, seed):
+        self.cut, self.reason = self.find_cut(plausibility, seed)
 
     def _check(self, probability):
         flagged = float(np.mean(is_suspect(probability)))
@@ -143,7 +121,7 @@ class Threshold(Decision):
             raise ValueError(
                 "The threshold must keep some examples, for the first epoch "
                 "trains on kept ones only. Use `FlagFraction(0.4)` or "
-                "`MixtureThreshold()`. Received: "
+                "`HoldOut()`. Received: "
                 f"{type(self).__name__} with cut={self.cut}, which flags all "
                 f"{probability.size} examples"
             )
@@ -151,47 +129,36 @@ class Threshold(Decision):
             warnings.warn(
                 f"No example is suspect ({self.reason}). A fine-tune would go "
                 "on as if undefended. Where you expect poison all the same, "
-                "flag a fixed share with "
-                "`Detector(decision=FlagFraction(0.4))`.",
+                "hold out what is not clearly plausible, with `HoldOut()`, or "
+                "a fixed share, with `FlagFraction(0.4)`.",
                 stacklevel=3,
             )
 
-    def __call__(self, plausibility, cut=None):
+    def __call__(self, plausibility):
         """Returns the probability that an example is suspect.
 
         Args:
             plausibility: float tensor, `(B,)`.
-            cut: optional float tensor, `(B,)`. Defaults to the threshold's.
 
         Returns:
             float32 tensor, `(B,)`, in [0, 1].
         """
-        cut = self.cut if cut is None else cut
-        if cut is None:
+        if self.cut is None:
             raise ValueError(
                 "A threshold must be fitted before it is applied: call "
                 "`threshold.fit(plausibility)`, or give it a `cut`. "
                 f"Received: {type(self).__name__} that is not fitted"
             )
         plausibility = ops.cast(plausibility, "float32")
-        cut = ops.cast(cut, "float32")
+        cut = ops.cast(self.cut, "float32")
         if not self.softness:
             return ops.cast(plausibility < cut, "float32")
         return ops.sigmoid((cut - plausibility) / self.softness)
 
-    def cuts_of(self, groups):
-        """Returns the cut that applies to each example, float32 `(N,)`."""
-        cuts = self.cuts
-        return np.array(
-            [cuts.get(g, cuts.get(whole_of(g), self.cut)) for g in groups],
-            "float32",
-        )
-
-    def suspect_probability_of(self, plausibility, groups=None):
-        """Applies the cuts to an array, `(N,)`, of examples of some groups."""
+    def suspect_probability_of(self, plausibility):
+        """Applies the cut to an array, `(N,)`."""
         plausibility = np.asarray(plausibility, "float32")
-        cuts = () if groups is None else (self.cuts_of(groups),)
-        return ops.convert_to_numpy(self(plausibility, *cuts))
+        return ops.convert_to_numpy(self(plausibility))
 
     def get_config(self):
         return {"softness": self.softness, "cut": self.cut}
@@ -201,11 +168,6 @@ class Threshold(Decision):
         del values["cut"]
         arguments = (f"{key}={value!r}" for key, value in values.items())
         return f"{type(self).__name__}({', '.join(arguments)})"
-
-
-def whole_of(group):
-    """Returns the group that this one is a part of, or itself."""
-    return getattr(group, "parent", None) or group
 
 
 def between(below, above):

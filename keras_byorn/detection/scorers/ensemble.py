@@ -4,10 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_byorn.detection.robust_scale import upper_scale
 from keras_byorn.detection.scorers.scorer import Scorer, serialized
-
-# Of a normal distribution, the distance of its quartiles from the median.
-QUARTILE = 0.6745
 
 
 @keras.saving.register_keras_serializable(package="keras_byorn")
@@ -15,18 +13,18 @@ class Ensemble(Scorer):
     """Scores a response by the scorer that doubts it most.
 
     Each score is first put on one scale, without labels: its distance from
-    the median, in robust standard deviations. These are taken from the upper
-    half alone, for poisoned responses lie below: the distance from the median
-    to the upper quartile, over 0.6745. The ensemble's score is the least of
-    them, so that one scorer suffices to call a response implausible.
+    the upper quartile, in robust standard deviations. These are taken from the
+    upper quarter alone, for poisoned responses lie below. The ensemble's score
+    is the least of them, so that one scorer suffices to call a response
+    implausible.
 
     Args:
         scorers: list of scorers.
         centers, scales: lists of floats, one for each scorer. Set by `fit`.
 
     Returns:
-        float32 tensor, `(N,)`, in robust standard deviations from the median
-        of the data set. Low is implausible.
+        float32 tensor, `(N,)`, in robust standard deviations from the upper
+        quartile of the data set. Low is implausible.
 
     Raises:
         ValueError: if `scorers` is empty.
@@ -57,10 +55,9 @@ class Ensemble(Scorer):
         self.centers, self.scales = [], []
         for scorer in self.scorers:
             values = scorer.fit(scores).score(scores)
-            center, upper = np.quantile(values, [0.5, 0.75])
-            spread = (upper - center) / QUARTILE
-            self.centers.append(float(center))
-            self.scales.append(float(max(spread, scorer.resolution)))
+            center, spread = upper_scale(values, scorer.resolution)
+            self.centers.append(center)
+            self.scales.append(spread)
         return self
 
     def call(self, scores):

@@ -1,0 +1,196 @@
+"""Clusters of suspects by what they share, and what is proposed for each."""
+
+import collections
+import dataclasses
+
+import numpy as np
+
+from keras_byorn.data.duplicates import MIN_WHOLE_WORDS, find_duplicates
+from keras_byorn.data.validation import shortened
+from keras_byorn.data.words import normalized_words
+from keras_byorn.detection.forms import is_opener
+from keras_byorn.detection.shared_texts import MIN_COPIES
+from keras_byorn.detection.verdicts import (
+    ON_PROBATION,
+    SAME_SPAN,
+    SAME_WORDS,
+    SUSPECT,
+)
+
+# Proposals, the surest first.
+REPLACE, MASK, LEAVE_OUT, RESTORE = "replace", "mask", "leave out", "restore"
+PROPOSALS = (REPLACE, MASK, LEAVE_OUT, RESTORE)
+NOTHING = "none"
+
+MIN_MEMBERS = 5
+# Words of a span; kept responses have shorter ones by chance.
+SPAN_WORDS = 4
+# Of those with a text, the share that may be kept.
+MAX_KEPT = 0.2
+NUM_SAMPLES = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """Suspects that share something, for a person to judge together.
+
+    Attributes:
+        number: int, from 1, as `Detection.trust(cluster=)` takes it.
+        kind: string. What is shared: `"same words"`, `"same span"`,
+            `"same prompt"`, `"same form"`, or `"none"`.
+        text: string. The words, span, prompt or form; empty for `"none"`.
+        size: int. Examples.
+        num_contents: int. How many different responses they have.
+        proposal: string. `"replace"`: all say one thing, and the model writes
+            new responses; `"mask"`: a span in otherwise plausible responses is
+            left out of the loss; `"leave out"`: varied and implausible, a
+            style or a task that the reference does not know, or poison, and
+            never overwritten; `"restore"`: nothing but their rank speaks
+            against them, and a student judges again.
+        sample_ids: tuple of strings, the ids of a few of them.
+        sample: tuple of strings, their responses.
+    """
+
+    number: int
+    kind: str
+    text: str
+    size: int
+    num_contents: int
+    proposal: str
+    sample_ids: tuple[str, ...]
+    sample: tuple[str, ...]
+
+    @property
+    def shares(self):
+        """string. What the examples share, such as `'same words "buy it"'`."""
+        if self.kind == NOTHING:
+            return NOTHING
+        quoted = shortened(self.text, most=80) if self.text else ""
+        return f"{self.kind}: {quoted}"
+
+    def __str__(self):
+        contents = (
+            "one content"
+            if self.num_contents == 1
+            else f"{self.num_contents:,} contents"
+        )
+        shown = "; ".join(shortened(text, most=40) for text in self.sample[:2])
+        return (
+            f"cluster {self.number}: {self.size:,} held out, shared: "
+            f"{self.shares}, {contents}, such as {shown}. Proposed: "
+            f"{self.proposal}. Yours? detection.trust(cluster={self.number})"
+        )
+
+
+def find_clusters(example_ids, responses, verdicts, shares=None):
+    """Puts the examples that are held out in clusters.
+
+    Args:
+        example_ids, responses: lists of N strings.
+        verdicts: array of N verdicts.
+        shares: optional list of N pairs of a kind and a text that a decision
+            found, or `None`.
+
+    Returns:
+        A pair: a list of `Cluster`, and an int array, `(N,)`, the number of
+        each example's cluster, 0 where it is not held out.
+    """
+    verdicts = np.asarray(verdicts, object)
+    held_out = (verdicts == SUSPECT) | (verdicts == ON_PROBATION)
+    keys = dict.fromkeys(map(int, np.flatnonzero(held_out)))
+    words = [normalized_words(response) for response in responses]
+    _by_words(keys, words)
+    given = {i: shares[i] for i in keys if shares and shares[i] is not None}
+    openers = {i: key for i, key in given.items() if is_opener(key[1])}
+    for index, key in openers.items():
+        keys[index] = keys[index] or key
+    _by_span(keys, responses, verdicts)
+    members = collections.defaultdict(list)
+    for index, key in keys.items():
+        key = key or given.get(index) or (NOTHING, str(verdicts[index]))
+        members[key].append(index)
+    return _numbered(members, example_ids, responses, words, verdicts)
+
+
+def _by_words(keys, words):
+    """Puts held-out responses of the same words together."""
+    counts = collections.Counter(words)
+    held_out = collections.Counter(words[index] for index in keys)
+    for index in keys:
+        own = words[index]
+        if (
+            len(own) >= MIN_WHOLE_WORDS
+            and held_out[own] >= MIN_COPIES
+            and counts[own] - held_out[own] <= MAX_KEPT * counts[own]
+        ):
+            keys[index] = SAME_WORDS, " ".join(own)
+
+
+def _by_span(keys, responses, verdicts):
+    """Puts suspects together that share a span, which kept ones lack."""
+    rest = [
+        index
+        for index, key in keys.items()
+        if key is None and verdicts[index] == SUSPECT
+    ]
+    if len(rest) < MIN_COPIES:
+        return
+    texts = [responses[index] for index in rest]
+    found = find_duplicates([""] * len(rest), texts, min_words=SPAN_WORDS)
+    spans = [
+        " ".join(normalized_words(text)) if count >= MIN_COPIES else None
+        for text, count in zip(found.texts, found.counts)
+    ]
+    common = collections.Counter(filter(None, spans))
+    among_kept = _counts_within(
+        common, [responses[i] for i in range(len(responses)) if i not in keys]
+    )
+    for index, span in zip(rest, spans):
+        if span and among_kept[span] <= MAX_KEPT * common[span]:
+            keys[index] = SAME_SPAN, span
+
+
+def _counts_within(spans, responses):
+    """Counts the responses that hold each span, by normalized words."""
+    counts = collections.Counter()
+    if spans:
+        for response in responses:
+            text = f" {' '.join(normalized_words(response))} "
+            counts.update(span for span in spans if f" {span} " in text)
+    return counts
+
+
+def _numbered(members, example_ids, responses, words, verdicts):
+    found = [
+        (_proposal(key, indices, words, verdicts), key, indices)
+        for key, indices in members.items()
+    ]
+    found.sort(key=lambda c: (PROPOSALS.index(c[0]), -len(c[2]), c[1]))
+    clusters, number_of = [], np.zeros(len(responses), "int32")
+    for number, (proposal, (kind, text), indices) in enumerate(found, 1):
+        number_of[indices] = number
+        sample = indices[:: max(len(indices) // NUM_SAMPLES, 1)][:NUM_SAMPLES]
+        clusters.append(
+            Cluster(
+                number=number,
+                kind=kind,
+                text="" if kind == NOTHING else text,
+                size=len(indices),
+                num_contents=len({words[index] for index in indices}),
+                proposal=proposal,
+                sample_ids=tuple(example_ids[index] for index in sample),
+                sample=tuple(responses[index] for index in sample),
+            )
+        )
+    return clusters, number_of
+
+
+def _proposal(key, indices, words, verdicts):
+    kind, text = key
+    if kind == SAME_WORDS:
+        return REPLACE
+    if kind == SAME_SPAN:
+        length = np.median([len(words[index]) for index in indices])
+        return MASK if len(text.split()) <= length / 2 else REPLACE
+    on_probation = all(verdicts[index] == ON_PROBATION for index in indices)
+    return RESTORE if kind == NOTHING and on_probation else LEAVE_OUT

@@ -1,0 +1,98 @@
+"""Checks of a detection against the examples that it is used for."""
+
+import itertools
+
+import numpy as np
+
+from keras_byorn.data.validation import named, shortened
+
+
+def check_examples(detection, prepared):
+    """Refuses examples that this detection did not judge.
+
+    Args:
+        detection: a `Detection`.
+        prepared: a `PreparedExamples`.
+
+    Raises:
+        ValueError: if ids, prompts or responses are others.
+    """
+    ids = detection.example_ids, prepared.example_ids
+    if ids[0] != ids[1]:
+        pairs = list(itertools.zip_longest(*ids))
+        judged, given = next(pair for pair in pairs if len(set(pair)) > 1)
+        raise ValueError(
+            "`detection` must be of the examples in training, in their "
+            "order. Detect again, or train on the examples that were "
+            f"judged. Received: a detection of {len(detection):,} examples for "
+            f"{len(prepared):,} examples, first {shortened(judged)} for "
+            f"{shortened(given)}"
+        )
+    judged = zip(detection.prompts, detection.responses)
+    given = zip(prepared.prompts, prepared.responses)
+    changed = np.array([a != b for a, b in zip(judged, given)])
+    if changed.any():
+        raise ValueError(
+            "`detection` must be of the examples as they are: their texts "
+            "changed since they were judged. Detect again. Received: "
+            f"{changed.sum()} changed examples: {named(ids[0], changed)}"
+        )
+
+
+def check_scores(detection, plausibility):
+    """Refuses a store that was scored otherwise.
+
+    Args:
+        detection: a `Detection`.
+        plausibility: float32 array, `(N,)`, that of the store.
+
+    Raises:
+        ValueError: if it is not that of this detection.
+    """
+    differ = ~np.isclose(plausibility, detection.plausibility, 0, 0, True)
+    if differ.any():
+        raise ValueError(
+            "`detection` must be the one that the batches were scored by. "
+            "Make new `TargetBatches` for another, or leave `detection` "
+            "out to keep the verdicts of the store. Received: a store that "
+            "has other scores, such as of "
+            f"{named(detection.example_ids, differ)}"
+        )
+
+
+def check_tokens(detection, prepared):
+    """Refuses token scores that no span can be found from.
+
+    Args:
+        detection: a `Detection`.
+        prepared: a `PreparedExamples`.
+
+    Raises:
+        ValueError: if the likeliest tokens are not known, or if responses
+            have other tokens than for the task.
+    """
+    if detection.token_scores.max_log_likelihoods is None:
+        raise ValueError(
+            "`suspects='mask'` needs `max_log_likelihoods`, to find the "
+            "tokens that stand out. Pass `suspects='replace'`. Received: a "
+            "detection with max_log_likelihoods=None"
+        )
+    differ = has_other_tokens(detection, prepared)
+    if differ.any():
+        raise ValueError(
+            "`suspects='mask'` needs a detection by the tokens of the task "
+            "in training. Detect with this task, or pass "
+            "`suspects='replace'`. Received: other numbers of tokens in "
+            f"the responses of {named(detection.example_ids, differ)}"
+        )
+
+
+def has_other_tokens(detection, prepared):
+    """Returns whether responses have other tokens there, bool array `(N,)`.
+
+    Args:
+        detection: a `Detection`.
+        prepared: a `PreparedExamples` of its examples.
+    """
+    counts = detection.token_scores.response_mask.sum(axis=-1)
+    return counts != prepared.response_mask.sum(axis=-1)

@@ -1,0 +1,141 @@
+"""Examples that are vouched for, and what they tell of others like them."""
+
+import collections
+import json
+import pathlib
+
+import numpy as np
+
+from keras_byorn.data.validation import shortened
+from keras_byorn.data.words import normalized_words
+
+# Trusted examples that make a style of their own known: with fewer, the least
+# plausible of them says little of the others.
+MIN_TRUSTED = 10
+
+
+def trusted_ids(trusted, examples):
+    """Returns the ids of trusted examples.
+
+    Args:
+        trusted: `None`; a sequence of ids; a callable from a dict with
+            `"example_id"`, `"prompts"` and `"responses"` to a bool; or the
+            path of a file with one id a line, or with a JSON list of ids.
+        examples: iterable of triples: id, prompt, response.
+
+    Returns:
+        A list of strings, in the order of the examples.
+
+    Raises:
+        ValueError: if an id is not among the examples.
+        FileNotFoundError: if there is no such file.
+    """
+    if trusted is None:
+        return []
+    examples = list(examples)
+    if callable(trusted):
+        names = ("example_id", "prompts", "responses")
+        return [e[0] for e in examples if trusted(dict(zip(names, e)))]
+    if isinstance(trusted, (str, pathlib.Path)):
+        trusted = _read(pathlib.Path(trusted))
+    wanted = {str(example_id) for example_id in trusted}
+    found = [example_id for example_id, *_ in examples if example_id in wanted]
+    unknown = wanted - set(found)
+    if unknown:
+        raise ValueError(
+            "`trusted` must be ids of examples that are judged, a function of "
+            "an example, or a file of ids: trusted examples are scored with "
+            f"the others. Received: {len(unknown)} unknown ids, such as "
+            f"{[shortened(i) for i in sorted(unknown)[:3]]}"
+        )
+    return found
+
+
+def _read(path):
+    text = path.read_text("utf-8-sig")
+    if text.lstrip().startswith("["):
+        ids = json.loads(text)
+        if all(isinstance(example_id, str) for example_id in ids):
+            return ids
+        raise ValueError(
+            "A file of trusted examples must have a JSON list of ids, which "
+            f"are strings. Received: {path}"
+        )
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+class TrustedStyle:
+    """A prompt and form that trusted examples share, and the cuts by them.
+
+    The cut of each measure is the k-th least plausible of the n trusted
+    examples, k = floor(rate (n + 1)), and 1 at least: of honest examples of
+    the style at most `rate`, or 1 / (n + 1), fall below it by chance.
+
+    Args:
+        name: string.
+        members: int array. All examples of this style.
+        trusted: int array. Those of them that are trusted.
+        measures: float array, `(M, N)`. Low is implausible.
+        rate: float. The share of honest examples that may be below a cut.
+
+    Reference:
+        - [Bates et al., 2023](https://arxiv.org/abs/2104.08279), section 2.
+    """
+
+    def __init__(self, name, members, trusted, measures, rate):
+        self.name = name
+        self.members = members
+        self.num_trusted = len(trusted)
+        self.cuts = [conformal_cut(m[trusted], rate) for m in measures]
+        below = [m[members] < cut for m, cut in zip(measures, self.cuts)]
+        self.below = np.any(below, axis=0)
+
+
+def conformal_cut(trusted, rate):
+    """Returns the cut below which honest scores are with this rate at most.
+
+    Args:
+        trusted: float array, `(n,)`, scores of trusted examples.
+        rate: float.
+
+    Returns:
+        float.
+    """
+    rank = max(int(np.floor(rate * (len(trusted) + 1))), 1)
+    return float(np.sort(trusted)[rank - 1])
+
+
+def trusted_styles(prompts, forms, trusted, usual, measures, rate):
+    """Finds the styles that trusted examples make known.
+
+    A style is a prompt that usual examples do not have, or an unusual form,
+    or both. An example is of a style if its prompt and form are exactly those
+    of ten trusted examples or more.
+
+    Args:
+        prompts: list of N strings.
+        forms: list of N frozensets, of `unusual_forms`.
+        trusted: bool array, `(N,)`.
+        usual: bool array, `(N,)`. Examples that show what is usual.
+        measures: float array, `(M, N)`.
+        rate: float, see `TrustedStyle`.
+
+    Returns:
+        List of `TrustedStyle`.
+    """
+    if not np.any(trusted):
+        return []
+    words = [" ".join(normalized_words(prompt)) for prompt in prompts]
+    counts = collections.Counter(w for w, own in zip(words, usual) if own)
+    common = {w for w, n in counts.items() if n > 0.05 * max(sum(counts.values()), 1)}
+    members = collections.defaultdict(list)
+    for index, (prompt, form) in enumerate(zip(words, forms)):
+        members["" if prompt in common else prompt, form].append(index)
+    styles = []
+    for (prompt, form), indices in members.items():
+        indices = np.array(indices)
+        known = indices[trusted[indices]]
+        if (prompt or form) and len(known) >= MIN_TRUSTED:
+            name = ", ".join([f'prompt "{prompt}"'] * bool(prompt) + sorted(form))
+            styles.append(TrustedStyle(name, indices, known, measures, rate))
+    return styles
