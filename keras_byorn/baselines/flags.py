@@ -8,8 +8,8 @@ import numpy as np
 
 from keras_byorn.audit.row import is_suspect
 from keras_byorn.detection.decisions import Flags
-from keras_byorn.detection.detector import Detector
 from keras_byorn.detection.decisions.threshold import ALL
+from keras_byorn.detection.detector import Detector
 
 
 @keras.saving.register_keras_serializable(package="keras_byorn")

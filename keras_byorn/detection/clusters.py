@@ -5,11 +5,11 @@ import dataclasses
 
 import numpy as np
 
-from keras_byorn.data.duplicates import MIN_WHOLE_WORDS, find_duplicates
+from keras_byorn.data.duplicates import MIN_WHOLE_WORDS
 from keras_byorn.data.validation import shortened
 from keras_byorn.data.words import normalized_words
-from keras_byorn.detection.forms import is_opener
 from keras_byorn.detection.shared_texts import MIN_COPIES
+from keras_byorn.detection.spans_held_out import spans_held_out
 from keras_byorn.detection.verdicts import (
     ON_PROBATION,
     SAME_SPAN,
@@ -23,8 +23,6 @@ PROPOSALS = (REPLACE, MASK, LEAVE_OUT, RESTORE)
 NOTHING = "none"
 
 MIN_MEMBERS = 5
-# Words of a span; kept responses have shorter ones by chance.
-SPAN_WORDS = 4
 # Of those with a text, the share that may be kept.
 MAX_KEPT = 0.2
 NUM_SAMPLES = 5
@@ -100,14 +98,12 @@ def find_clusters(example_ids, responses, verdicts, shares=None):
     keys = dict.fromkeys(map(int, np.flatnonzero(held_out)))
     words = [normalized_words(response) for response in responses]
     _by_words(keys, words)
-    given = {i: shares[i] for i in keys if shares and shares[i] is not None}
-    openers = {i: key for i, key in given.items() if is_opener(key[1])}
-    for index, key in openers.items():
-        keys[index] = keys[index] or key
-    _by_span(keys, responses, verdicts)
+    if shares is None:
+        _by_span(keys, responses, held_out)
+        shares = [None] * len(responses)
     members = collections.defaultdict(list)
     for index, key in keys.items():
-        key = key or given.get(index) or (NOTHING, str(verdicts[index]))
+        key = key or shares[index] or (NOTHING, str(verdicts[index]))
         members[key].append(index)
     return _numbered(members, example_ids, responses, words, verdicts)
 
@@ -126,38 +122,13 @@ def _by_words(keys, words):
             keys[index] = SAME_WORDS, " ".join(own)
 
 
-def _by_span(keys, responses, verdicts):
-    """Puts suspects together that share a span, which kept ones lack."""
-    rest = [
-        index
-        for index, key in keys.items()
-        if key is None and verdicts[index] == SUSPECT
-    ]
-    if len(rest) < MIN_COPIES:
-        return
-    texts = [responses[index] for index in rest]
-    found = find_duplicates([""] * len(rest), texts, min_words=SPAN_WORDS)
-    spans = [
-        " ".join(normalized_words(text)) if count >= MIN_COPIES else None
-        for text, count in zip(found.texts, found.counts)
-    ]
-    common = collections.Counter(filter(None, spans))
-    among_kept = _counts_within(
-        common, [responses[i] for i in range(len(responses)) if i not in keys]
-    )
-    for index, span in zip(rest, spans):
-        if span and among_kept[span] <= MAX_KEPT * common[span]:
-            keys[index] = SAME_SPAN, span
-
-
-def _counts_within(spans, responses):
-    """Counts the responses that hold each span, by normalized words."""
-    counts = collections.Counter()
-    if spans:
-        for response in responses:
-            text = f" {' '.join(normalized_words(response))} "
-            counts.update(span for span in spans if f" {span} " in text)
-    return counts
+def _by_span(keys, responses, held_out):
+    """Puts responses together that share a span, which kept ones lack."""
+    everything = np.ones(len(responses), bool)
+    for span, found in spans_held_out(responses, held_out, everything).items():
+        for index in map(int, found):
+            if index in keys and keys[index] is None:
+                keys[index] = SAME_SPAN, span
 
 
 def _numbered(members, example_ids, responses, words, verdicts):
@@ -191,6 +162,6 @@ def _proposal(key, indices, words, verdicts):
         return REPLACE
     if kind == SAME_SPAN:
         length = np.median([len(words[index]) for index in indices])
-        return MASK if len(text.split()) <= length / 2 else REPLACE
+        return MASK if len(text.split()) <= length / 2 else LEAVE_OUT
     on_probation = all(verdicts[index] == ON_PROBATION for index in indices)
     return RESTORE if kind == NOTHING and on_probation else LEAVE_OUT

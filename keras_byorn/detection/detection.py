@@ -101,7 +101,7 @@ class Detection:
         self.settings = dict(settings or {})
         count = len(self.example_ids)
         self.evidence = [tuple(kinds) for kinds in evidence or [()] * count]
-        self.shares = list(shares or [None] * count)
+        self.shares = shares and list(shares)
         self._examples = None
         self._pieces = None
         self._check()
@@ -314,7 +314,7 @@ class Detection:
         self.verdicts = flags.verdicts
         self.reasons = list(flags.reasons)
         self.evidence = [tuple(kinds) for kinds in flags.evidence]
-        self.shares = list(flags.shares or [None] * len(self))
+        self.shares = flags.shares and list(flags.shares)
         self.groups = [str(group) for group in flags.groups]
         self.cuts = np.asarray(flags.cuts, "float32")
         self.reason = flags.reason

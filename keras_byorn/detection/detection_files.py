@@ -84,7 +84,10 @@ def _table_of(detection):
     texts = pa.list_(pa.string())
     columns["evidence"] = pa.array(list(map(list, detection.evidence)), texts)
     columns["shares"] = pa.array(
-        [pair and [str(text) for text in pair] for pair in detection.shares],
+        [
+            pair and [str(text) for text in pair]
+            for pair in detection.shares or [None] * count
+        ],
         texts,
     )
     scores = [detection.scores_of(index) for index in range(count)]
@@ -138,8 +141,9 @@ def _registered(config):
     for name in _class_names(config):
         if keras.saving.get_registered_object(name) is None:
             raise ValueError(
-                "The detector of a detection, and all of its parts, must be of classes that are registered "
-                "with Keras. Import the module that registers it first. "
+                "The detector of a detection and all its parts must be of "
+                "classes that are registered with Keras. Import the module "
+                "that registers them first. "
                 f"Received: {name!r}"
             )
     return keras.saving.deserialize_keras_object(config)

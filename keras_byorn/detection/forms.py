@@ -56,7 +56,22 @@ def unusual_forms(responses, usual):
         for trait, count in everywhere.items()
         if count >= MIN_MEMBERS and among[trait] <= most
     }
-    return [_longest_opener(traits & rare) for traits in found]
+    return [frozenset(traits & rare) for traits in found]
+
+
+def has_traits(form, traits):
+    """bool. Whether a form has all traits, an opener perhaps in a longer one.
+
+    Args:
+        form: frozenset of strings, of one response.
+        traits: set of strings.
+    """
+    return all(
+        trait in form
+        or is_opener(trait)
+        and any(own.startswith(trait[:-1] + " ") for own in form)
+        for trait in traits
+    )
 
 
 def is_opener(trait):
@@ -112,15 +127,3 @@ def _compared(words, usual):
         if own and sum(w in known for w in own) < KNOWN_WORDS * length:
             traits.add("unusual words")
         yield traits
-
-
-def _longest_opener(traits):
-    """Drops the openers that a longer one of them begins with."""
-    openers = [trait for trait in traits if is_opener(trait)]
-    shorter = {
-        one
-        for one in openers
-        for other in openers
-        if other != one and other.startswith(one[:-1] + " ")
-    }
-    return frozenset(traits - shorter)

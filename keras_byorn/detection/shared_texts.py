@@ -5,8 +5,9 @@ import numpy as np
 from keras_byorn.data.duplicates import find_duplicates
 from keras_byorn.data.words import normalized_words
 
-# Fewer are alike by chance: of 2,000 terse captions of digits five are, of 40,455 captions of Flickr8k seven at most are
-# the same words, and twelve share a run of eight words.
+# Fewer are alike by chance: of 2,000 terse captions of digits five at most are
+# the same words, of 40,455 captions of Flickr8k seven; twelve of these share a
+# run of eight words.
 MIN_COPIES = 8
 MIN_SHARE = 1e-3
 RUN_WORDS = 8
@@ -22,7 +23,8 @@ def find_shared_texts(prompts, responses, ignored=None):
     likely as any honest response. Counted are the same whole responses of
     three words or more, and the same eight words in a row; shorter ones, such
     as "yes" or a colour, are shared honestly. A text counts if eight examples,
-    one in a thousand, and ten times as many as usually share a text have it: where responses are labels, labels repeat.
+    one in a thousand, and ten times as many as usually share a text have it:
+    where responses are labels, labels repeat.
 
     Args:
         prompts, responses: lists of N strings.
@@ -39,9 +41,7 @@ def find_shared_texts(prompts, responses, ignored=None):
     """
     found = find_duplicates(prompts, responses, min_words=RUN_WORDS)
     usual = np.quantile(found.counts, USUAL)
-    least = max(
-        MIN_COPIES, MIN_SHARE * len(found.counts), TIMES_USUAL * usual
-    )
+    least = max(MIN_COPIES, MIN_SHARE * len(found.counts), TIMES_USUAL * usual)
     texts = [
         " ".join(normalized_words(text)) if count >= least else None
         for text, count in zip(found.texts, found.counts)
@@ -50,4 +50,3 @@ def find_shared_texts(prompts, responses, ignored=None):
         return texts
     vouched = {text for text, own in zip(texts, ignored) if own}
     return [None if text in vouched else text for text in texts]
-

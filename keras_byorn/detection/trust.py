@@ -8,10 +8,15 @@ import numpy as np
 
 from keras_byorn.data.validation import shortened
 from keras_byorn.data.words import normalized_words
+from keras_byorn.detection.forms import has_traits
 
 # Trusted examples that make a style of their own known: with fewer, the least
 # plausible of them says little of the others.
 MIN_TRUSTED = 10
+# A prompt that a larger share of the usual examples has is no style.
+USUAL_SHARE = 0.05
+# Of the trusted examples with a trait, so many have the style's other traits.
+NEARLY_ALL = 0.8
 
 
 def trusted_ids(trusted, examples):
@@ -108,16 +113,16 @@ def conformal_cut(trusted, rate):
 def trusted_styles(prompts, forms, trusted, usual, measures, rate):
     """Finds the styles that trusted examples make known.
 
-    A style is a prompt that usual examples do not have, or an unusual form,
-    or both. An example is of a style if its prompt and form are exactly those
-    of ten trusted examples or more.
+    A style is a prompt that usual examples do not have, or traits that they
+    rarely have, or both. Its traits are those of nearly all trusted examples
+    with one of them; its members are all examples with its prompt and traits.
 
     Args:
         prompts: list of N strings.
         forms: list of N frozensets, of `unusual_forms`.
         trusted: bool array, `(N,)`.
         usual: bool array, `(N,)`. Examples that show what is usual.
-        measures: float array, `(M, N)`.
+        measures: float arrays, `(N,)` each, low is implausible.
         rate: float, see `TrustedStyle`.
 
     Returns:
@@ -125,17 +130,50 @@ def trusted_styles(prompts, forms, trusted, usual, measures, rate):
     """
     if not np.any(trusted):
         return []
+    own_prompts = _own_prompts(prompts, usual)
+    known = collections.defaultdict(list)
+    for index in np.flatnonzero(trusted):
+        known[own_prompts[index]].append(int(index))
+    found = []
+    for prompt, indices in known.items():
+        for traits in _common_traits([forms[index] for index in indices]):
+            if not (prompt or traits):
+                continue
+            members = [
+                index
+                for index, own in enumerate(own_prompts)
+                if own == prompt and has_traits(forms[index], traits)
+            ]
+            members = np.array(members, int)
+            vouched = members[trusted[members]]
+            if len(vouched) >= MIN_TRUSTED:
+                quoted = [f'prompt "{prompt}"'] if prompt else []
+                name = ", ".join([*quoted, *sorted(traits)])
+                found.append(
+                    TrustedStyle(name, members, vouched, measures, rate)
+                )
+    return found
+
+
+def _own_prompts(prompts, usual):
+    """The normalized words of prompts; empty where usual ones have them."""
     words = [" ".join(normalized_words(prompt)) for prompt in prompts]
     counts = collections.Counter(w for w, own in zip(words, usual) if own)
-    common = {w for w, n in counts.items() if n > 0.05 * max(sum(counts.values()), 1)}
-    members = collections.defaultdict(list)
-    for index, (prompt, form) in enumerate(zip(words, forms)):
-        members["" if prompt in common else prompt, form].append(index)
-    styles = []
-    for (prompt, form), indices in members.items():
-        indices = np.array(indices)
-        known = indices[trusted[indices]]
-        if (prompt or form) and len(known) >= MIN_TRUSTED:
-            name = ", ".join([f'prompt "{prompt}"'] * bool(prompt) + sorted(form))
-            styles.append(TrustedStyle(name, indices, known, measures, rate))
-    return styles
+    least = USUAL_SHARE * max(np.sum(usual), 1)
+    return ["" if counts[own] > least else own for own in words]
+
+
+def _common_traits(forms):
+    """Yields the sets of traits that many trusted examples have in common."""
+    rest = list(forms)
+    while rest:
+        counts = collections.Counter(trait for form in rest for trait in form)
+        trait, count = max(counts.items(), key=lambda c: c[1], default=("", 0))
+        if count < MIN_TRUSTED:
+            yield frozenset()
+            return
+        having = [form for form in rest if trait in form]
+        counts = collections.Counter(t for form in having for t in form)
+        nearly_all = NEARLY_ALL * len(having)
+        yield frozenset(t for t, n in counts.items() if n >= nearly_all)
+        rest = [form for form in rest if trait not in form]

@@ -9,8 +9,8 @@ from keras_byorn.audit.row import is_suspect
 from keras_byorn.data.duplicates import MIN_WHOLE_WORDS
 from keras_byorn.data.views import ShuffledImage
 from keras_byorn.data.words import ngrams, normalized_words
-from keras_byorn.detection.decisions import MixtureThreshold
 from keras_byorn.detection.clusters import NOTHING
+from keras_byorn.detection.decisions import MixtureThreshold
 from keras_byorn.detection.robust_scale import upper_scale
 from keras_byorn.detection.scorers import MeanLogLikelihood
 from keras_byorn.detection.scorers.scorer import in_blocks

@@ -3,19 +3,21 @@
 import keras
 import numpy as np
 
+from keras_byorn.data.words import normalized_words
 from keras_byorn.detection.decisions.decision import Flags
 from keras_byorn.detection.decisions.threshold import Threshold, between
 from keras_byorn.detection.features_apart import (
     features_apart,
     prompt_features,
 )
-from keras_byorn.detection.forms import unusual_forms
+from keras_byorn.detection.forms import is_opener, unusual_forms
 from keras_byorn.detection.robust_scale import upper_scale, wide_spread
 from keras_byorn.detection.scorers.mean_log_likelihood import (
     MeanLogLikelihood,
 )
 from keras_byorn.detection.scorers.scorer import in_blocks
 from keras_byorn.detection.shared_texts import find_shared_texts
+from keras_byorn.detection.spans_held_out import spans_held_out
 from keras_byorn.detection.trust import conformal_cut, trusted_styles
 from keras_byorn.detection.verdicts import (
     KEPT,
@@ -23,6 +25,7 @@ from keras_byorn.detection.verdicts import (
     ON_PROBATION,
     SAME_FORM,
     SAME_PROMPT,
+    SAME_SPAN,
     SAME_WORDS,
     SUSPECT,
     TRUSTED,
@@ -34,8 +37,8 @@ MIN_USUAL_TRUSTED = 20
 # Above this share nobody can tell who the honest are.
 MAX_APART = 0.5
 USUAL = "all"
-# Of the responses of an unusual form, so many must be implausible.
-STYLED = 0.8
+# Of the examples of a prompt or an unusual form, so many must be implausible.
+LEAST_APART = {SAME_PROMPT: 0.5, SAME_FORM: 0.8}
 
 
 @keras.saving.register_keras_serializable(package="keras_byorn")
@@ -79,8 +82,8 @@ class HoldOut(Threshold):
 
     Example:
 
-    >>> decision = HoldOut()
-    >>> detection = keras_byorn.detect(examples, vlm, Detector(decision=decision))
+    >>> detector = keras_byorn.Detector(decision=HoldOut(fraction=0.25))
+    >>> detection = keras_byorn.detect(examples, vlm, detector)
 
     Reference:
         - Hold out and look again: [Sabolić et al., 2026](
@@ -139,15 +142,23 @@ class HoldOut(Threshold):
         styles = self._styles(plausibility, scores, forms, usual)
         groups = _groups(styles, len(plausibility))
         judged = unshared & ~trusted & (groups == USUAL)
-        cut = self._cut_apart(plausibility, trusted & (groups == USUAL))
+        vouched = trusted & (groups == USUAL) & ~_is_styled(forms)
+        cut = self._cut_apart(plausibility, vouched)
+        is_vouched = cut is not None
         apart = judged & (plausibility < center - self.max_distance * spread)
-        if cut is None:
-            cut = center - self.max_distance * wide
-        else:
+        if is_vouched:
             apart = judged & (plausibility < cut)
+        else:
+            cut = center - self.max_distance * wide
         self._find_apart(findings, judged & (plausibility < cut), cut)
-        self._find_features(findings, scores, forms, distance, judged)
-        _check_share((apart | findings.found)[judged])
+        prompts = prompt_features(scores.prompts)
+        self._find_features(findings, SAME_PROMPT, prompts, distance, judged)
+        rest = judged & ~findings.found & ~apart
+        low = plausibility < self._probation_cut(plausibility[rest])
+        self._find_spans(findings, scores, judged & low, judged)
+        self._find_features(findings, SAME_FORM, forms, distance, judged)
+        if not is_vouched:
+            _check_share((apart | findings.found)[judged])
         for style in styles:
             below = style.members[style.below]
             reason = f"below what is trusted of this style ({style.name})"
@@ -164,16 +175,13 @@ class HoldOut(Threshold):
         )
         members = {}
         for index, text in enumerate(texts):
-            if text is not None:
-                members.setdefault(text, []).append(index)
-        for text, indices in members.items():
-            indices = np.array(indices)
-            findings.add(
-                indices[~scores.trusted[indices]],
-                SAME_WORDS,
-                f"{len(indices):,} examples say {text!r}",
-                text,
-            )
+            if text is not None and not scores.trusted[index]:
+                whole = " ".join(normalized_words(scores.responses[index]))
+                kind = SAME_WORDS if text == whole else SAME_SPAN
+                members.setdefault((kind, text), []).append(index)
+        for (kind, text), indices in members.items():
+            reason = f"{len(indices):,} examples say {text!r}"
+            findings.add(indices, kind, reason, text)
 
     def _styles(self, plausibility, scores, forms, usual):
         mean = in_blocks(
@@ -198,18 +206,27 @@ class HoldOut(Threshold):
         reason = f"stands apart from the plausible ones, below {cut:.3g}"
         findings.add(np.flatnonzero(apart), LIKELIHOOD, reason)
 
-    def _find_features(self, findings, scores, forms, distance, judged):
-        prompts = prompt_features(scores.prompts)
-        kinds = (SAME_PROMPT, prompts, 0.5), (SAME_FORM, forms, STYLED)
-        for kind, features, share in kinds:
-            found = features_apart(features, distance, judged, share)
-            for feature, members in found.items():
-                median = np.median(distance[members])
-                reason = (
-                    f"{feature}: implausible as a whole, the median by "
-                    f"{median:.1f} deviations"
-                )
-                findings.add(members, kind, reason, feature)
+    def _find_features(self, findings, kind, features, distance, judged):
+        share = LEAST_APART[kind]
+        found = features_apart(features, distance, judged, share)
+        for feature, members in found.items():
+            median = np.median(distance[members])
+            reason = (
+                f"{feature}: implausible as a whole, the median by "
+                f"{median:.1f} deviations"
+            )
+            findings.add(members, kind, reason, feature)
+
+    def _find_spans(self, findings, scores, least, judged):
+        held_out = findings.found | least
+        found = spans_held_out(scores.responses, held_out, judged)
+        for span, members in found.items():
+            share = np.mean(held_out[members])
+            reason = (
+                f"{len(members):,} examples say {span!r}, of which {share:.0%} "
+                "are implausible"
+            )
+            findings.add(members, SAME_SPAN, reason, span)
 
     def _probation_cut(self, plausibility):
         """Returns the cut below which the least plausible fraction lies."""
@@ -252,6 +269,13 @@ class HoldOut(Threshold):
             "false_flag_rate": self.false_flag_rate,
             **super().get_config(),
         }
+
+
+def _is_styled(forms):
+    """bool array, `(N,)`. Whether a response has an unusual form."""
+    return np.array(
+        [any(not is_opener(trait) for trait in form) for form in forms], bool
+    )
 
 
 def _groups(styles, count):
