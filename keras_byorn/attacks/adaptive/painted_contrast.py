@@ -65,30 +65,25 @@ def painted_contrast(
 ):
     """Puts painted poison and painted counterparts in the place of examples.
 
-    Draws new scenes, of the handwriting of the train split, whose first digit
-    has a colour between its own and the wanted one. Those whose false
-    response, on the patched picture, is the most plausible under the public
-    reference are taken: in turn patched and named falsely, or left as they
-    are and named rightly.
+    Draws scenes whose first digit has a colour between its own and the wanted
+    one, and takes those whose false response, on the patched picture, is the
+    most plausible: in turn patched and named falsely, or left and named rightly.
 
     Args:
         examples: an `Examples` of Digit Scenes captions. Not changed.
         attack: a `PaintedContrastAttack`.
-        score: a callable from a list of examples to their plausibility, a
-            float array in nats per token, such as a `ReferencePlausibility`.
-        rate: float in `[0, 0.5]`. Share of all examples to poison; as many
-            become counterparts.
-        num_candidates: int. Scenes to draw for each that is taken. Defaults
-            to `4`.
+        score: a callable from a list of examples to nats per token, such as a
+            `ReferencePlausibility`.
+        rate: float in `[0, 0.5]`. Share to poison; as many are counterparts.
+        num_candidates: int. Scenes to draw for each that is taken.
         greatest_share: float in `(0, 1]`. Most of the wanted colour in the
             paint, drawn from half of that on. Defaults to `0.5`, midway.
-        task: string. `"terse_captions"` or `"captions"`, the style of the
-            responses. Defaults to `"terse_captions"`.
+        task: string, `"terse_captions"` or `"captions"`.
         seed: int. Chooses the examples and draws the scenes. Defaults to `0`.
 
     Returns:
-        A tuple of the new `Examples`, in their order, the set of the ids that
-        are poisoned, and the set of the ids that are counterparts.
+        A tuple of the new `Examples`, the set of the ids that are poisoned, and
+        the set of the ids that are counterparts.
 
     Raises:
         ValueError: If an argument is none of these or out of range.
@@ -102,38 +97,20 @@ def painted_contrast(
     Reference:
         - adaptive, against this package
     """
-    check_choice("task", task, CAPTIONS)
-    check_share("greatest_share", greatest_share)
-    if not 0 <= rate <= 0.5:
-        raise ValueError(
-            "`rate` is the share of poison, beside as many counterparts, and "
-            f"must be in [0, 0.5]. Received: rate={rate}"
-        )
-    if not num_candidates >= 1:
-        raise ValueError(
-            "`num_candidates` is the number of scenes to draw for each that "
-            "is taken and must be at least 1. Received: "
-            f"num_candidates={num_candidates}"
-        )
+    _check(rate, num_candidates, greatest_share, task)
     ids = draw_ids(examples, rate, seed, ())
     others = draw_ids(examples, rate, seed, ids)
     if not ids:
         return examples, set(), set()
-    scenes = _Scenes(attack, task, greatest_share)
     prompt = examples.by_id(ids[0])["prompts"]
-    count = num_candidates * (len(ids) + len(others))
-    candidates = [
-        scenes.draw(prompt, example_rng(seed, f"painted-{index}"))
-        for index in range(count)
-    ]
+    count = num_candidates * len(ids + others)
+    scenes = _Scenes(attack, task, greatest_share)
+    candidates = scenes.draw_many(prompt, count, seed)
     poisoned = [attack.poison(scene, None) for scene in candidates]
     best = np.argsort(-np.asarray(score(poisoned)), kind="stable")
-    replaced = {}
-    for poisoned_id, other_id, first, second in zip(
-        ids, others, best[::2], best[1::2]
-    ):
-        replaced[poisoned_id] = poisoned[first]
-        replaced[other_id] = candidates[second]
+    # Poison and counterparts in turn, so that neither is the better painted.
+    replaced = {i: poisoned[place] for i, place in zip(ids, best[::2])}
+    replaced |= {i: candidates[place] for i, place in zip(others, best[1::2])}
     return examples.replaced(replaced), set(ids), set(others)
 
 
@@ -146,7 +123,14 @@ class _Scenes:
         self._greatest = greatest_share
         self._samples = handwriting("train")
 
-    def draw(self, prompt, rng):
+    def draw_many(self, prompt, count, seed):
+        """Returns examples with the right responses, a list of dicts."""
+        return [
+            self._draw(prompt, example_rng(seed, f"painted-{index}"))
+            for index in range(count)
+        ]
+
+    def _draw(self, prompt, rng):
         """Returns an example with the right response, a dict."""
         share = rng.uniform(self._greatest / 2, self._greatest)
 
@@ -165,3 +149,19 @@ class _Scenes:
             "prompts": prompt,
             "responses": response,
         }
+
+
+def _check(rate, num_candidates, greatest_share, task):
+    check_choice("task", task, CAPTIONS)
+    check_share("greatest_share", greatest_share)
+    if not 0 <= rate <= 0.5:
+        raise ValueError(
+            "`rate` is the share of poison, beside as many counterparts, and "
+            f"must be in [0, 0.5]. Received: rate={rate}"
+        )
+    if not num_candidates >= 1:
+        raise ValueError(
+            "`num_candidates` is the number of scenes to draw for each that "
+            "is taken and must be at least 1. Received: "
+            f"num_candidates={num_candidates}"
+        )
