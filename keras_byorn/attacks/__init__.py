@@ -1,5 +1,6 @@
 """Simulated backdoor attacks, to measure a defence."""
 
+from keras_byorn.attacks import adaptive
 from keras_byorn.attacks.attack import Attack
 from keras_byorn.attacks.builtin import (
     ATTACKS,
@@ -64,5 +65,6 @@ __all__ = [
     "WaNetAttack",
     "WarpTrigger",
     "WordTrigger",
+    "adaptive",
     "poison_examples",
 ]

@@ -95,12 +95,15 @@ def handwriting(split):
     return {v: pixels[chosen[values[chosen] == v]] for v in range(10)}
 
 
-def draw_scene(rng, samples):
+def draw_scene(rng, samples, paint=None):
     """Draws a scene of two digits.
 
     Args:
         rng: a NumPy generator.
         samples: dict, the handwriting to draw with, from `handwriting()`.
+        paint: optional callable from the position of a digit, 0 or 1, and the
+            name of its colour to the RGB triple to paint it in. Defaults to
+            `None`, the triple of `COLOURS`.
 
     Returns:
         A `Scene`.
@@ -111,7 +114,8 @@ def draw_scene(rng, samples):
     for position, (colour, digit) in enumerate(words):
         mask = _enlarged(rng, _sample(rng, samples, digit))
         x, y = _place(rng, mask.shape[0], relation, position)
-        _paint(rng, canvas, mask, COLOURS[colour], x, y)
+        rgb = paint(position, colour) if paint else COLOURS[colour]
+        _paint(rng, canvas, mask, rgb, x, y)
     return Scene(words[0], words[1], relation, _pixels(canvas))
 
 

@@ -1,0 +1,1 @@
+"""Defences over adaptive attacks and honest data; see `run_digits.py`."""
