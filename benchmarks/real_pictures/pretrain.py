@@ -92,9 +92,7 @@ def parse_arguments(arguments=None):
     parser.add_argument("--epochs", type=int, default=12, help="at most")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
-    parser.add_argument(
-        "--vocabulary-size", type=int, default=VOCABULARY_SIZE
-    )
+    parser.add_argument("--vocabulary-size", type=int, default=VOCABULARY_SIZE)
     parser.add_argument("--limit", type=int, help="pictures of each part")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(arguments)
