@@ -3,9 +3,15 @@
 
     python benchmarks/real_pictures/pretrain.py --data FOLDER --out PRESET
 
-The folder holds `captions.jsonl` and `images`, see `pictures.py`. A run that
-was stopped goes on after its last epoch. The last line, and `pretraining.json`
-in the preset, are the figures of the best epoch.
+The folder holds `captions.jsonl` and `images`, see `pictures.py`; Flickr8k in
+that form, of which 4,091 pictures with 20,455 captions are trained on. A run
+that was stopped goes on after its last epoch. About 25 minutes on one CPU core
+for eight epochs of the size `small`, 1.63 million parameters. The last line,
+and `pretraining.json` in the preset, are the figures of the best epoch; on the
+1,000 test pictures about
+
+    {"nats_per_token": 2.95, "nats_per_token_other_image": 3.05,
+     "right_likelier": 0.76, "cider": 0.158, ...}
 """
 
 import argparse
@@ -89,7 +95,7 @@ def parse_arguments(arguments=None):
     parser.add_argument("--data", required=True)
     parser.add_argument("--out", required=True)
     parser.add_argument("--size", default="small", choices=list(SIZES))
-    parser.add_argument("--epochs", type=int, default=12, help="at most")
+    parser.add_argument("--epochs", type=int, default=8, help="at most")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--vocabulary-size", type=int, default=VOCABULARY_SIZE)
