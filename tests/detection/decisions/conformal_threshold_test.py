@@ -40,17 +40,6 @@ def test_conformal_is_the_kth_lowest_of_the_trusted():
     assert threshold.reason == f"{bound}; all: 9 trusted examples"
 
 
-def test_conformal_by_group_where_enough_are_trusted():
-    """A group with too few trusted ones is judged by all trusted ones."""
-    scores = np.r_[np.full(40, -5.0), np.full(3, -1.0), [-6.0, -3.0]]
-    groups = ["a"] * 40 + ["b"] * 3 + ["a", "b"]
-    threshold = ConformalThreshold(ids(43), alpha=0.05)
-    threshold.fit(scores, groups, ids(45))
-    assert set(threshold.cuts) == {"all", "a"}
-    flags = threshold.suspect_probability_of(scores, groups)
-    assert np.flatnonzero(flags).tolist() == [43]
-
-
 def test_conformal_refuses_what_gives_no_guarantee():
     """Too few trusted examples, or such as nobody scored."""
     with pytest.raises(ValueError, match="needs 49"):

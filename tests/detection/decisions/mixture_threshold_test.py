@@ -5,7 +5,6 @@ import pytest
 
 from keras_byorn.detection.decisions import MixtureThreshold
 from keras_byorn.detection.decisions.mixture_threshold import ashman_d
-from keras_byorn.detection.groups import ALL
 
 
 @pytest.mark.parametrize(
@@ -148,32 +147,3 @@ def test_mixture_finds_half(flagged):
         [rng.normal(-8.0, 0.5, 500), rng.normal(-1.0, 0.5, 500)]
     )
     assert flagged(MixtureThreshold(), scores).sum() == 500
-
-
-def test_each_group_has_its_own_cut(flagged):
-    """A kind of prompt that is harder for all is no reason to doubt it."""
-    rng = np.random.default_rng(0)
-    hard, easy = rng.normal(-4.0, 0.3, 400), rng.normal(-0.5, 0.1, 600)
-    easy[:30] -= 6.0
-    scores = np.concatenate([hard, easy])
-    groups = ["hard"] * 400 + ["easy"] * 600
-    threshold = MixtureThreshold()
-    assert flagged(threshold, scores)[:400].all()  # all in one: wrong
-    threshold.fit(scores, groups)
-    flags = threshold.suspect_probability_of(scores, groups)
-    assert np.flatnonzero(flags).tolist() == list(range(400, 430))
-    assert threshold.cuts["hard"] == -np.inf
-    assert -6.5 < threshold.cuts["easy"] < -0.5
-    assert set(threshold.cuts_of(["hard", "easy", "new"])) == set(
-        np.float32([-np.inf, threshold.cuts["easy"]])
-    )
-
-
-def test_a_length_is_judged_by_its_whole_group():
-    """All poisoned at one length: its own company must not excuse it."""
-    rng = np.random.default_rng(0)
-    scores = np.r_[rng.normal(-9.0, 0.3, 300), rng.normal(-0.5, 0.1, 300)]
-    parts = [ALL.of_length(5, 5)] * 300 + [ALL.of_length(7, 9)] * 300
-    threshold = MixtureThreshold().fit(scores, parts)
-    flags = threshold.suspect_probability_of(scores, parts)
-    assert flags[:300].all() and not flags[300:].any()
