@@ -41,7 +41,10 @@ def find_shared_texts(prompts, responses, ignored=None):
     """
     found = find_duplicates(prompts, responses, min_words=RUN_WORDS)
     usual = np.quantile(found.counts, USUAL)
-    least = max(MIN_COPIES, MIN_SHARE * len(found.counts), TIMES_USUAL * usual)
+    repeats = usual if usual > 1 else 0
+    least = max(
+        MIN_COPIES, MIN_SHARE * len(found.counts), TIMES_USUAL * repeats
+    )
     texts = [
         " ".join(normalized_words(text)) if count >= least else None
         for text, count in zip(found.texts, found.counts)

@@ -149,8 +149,9 @@ def test_one_line_tells_the_verdict(vlm, make_examples, capsys):
     detection = keras_byorn.detect(make_examples(), vlm, detector)
     lines = capsys.readouterr().out.splitlines()
     assert "Scoring 6 responses" in lines
-    assert lines[-1] == ("2 of 6 (33.3 %) suspect: the least plausible 30%")
-    assert repr(detection) == f"<Detection: {lines[-1]}>"
+    assert lines[-2] == "2 of 6 (33.3 %) suspect: the least plausible 30%"
+    assert lines[-1].startswith("  cluster 1: 2 held out, shared: none")
+    assert repr(detection) == f"<Detection: {lines[-2]}>"
 
 
 def test_a_detection_is_not_made_again_in_training(

@@ -13,6 +13,7 @@ from keras_byorn.data.views import Paraphrase
 from keras_byorn.detection import detection_files
 from keras_byorn.detection.decisions import FlagFraction
 from keras_byorn.detection.detection import Detection
+from keras_byorn.detection.detection_checks import check_examples
 from keras_byorn.detection.detector import Detector
 from keras_byorn.detection.scorers import (
     Ensemble,
@@ -142,7 +143,6 @@ def test_unusual_numbers_and_texts_come_back(detection, tmp_path):
     changed.cuts = np.array([np.nan, -np.inf, *[-1.0] * 18], "float32")
     changed.responses[0] = 'a\n"b"\t\u200b ☃ 😀 \x00'
     changed.verdicts[:4] = ["trusted", "on_probation", "kept", "suspect"]
-    changed.allows_review = False
     changed.settings["alpha"] = 0.1
     changed.save(tmp_path)
     assert_equal(changed, Detection.load(tmp_path))
@@ -214,7 +214,7 @@ def test_another_format_is_refused(detection, tmp_path):
     """With a remedy; a later version may write other columns."""
     detection.save(tmp_path)
     sealed(tmp_path, format=99)
-    with pytest.raises(ValueError, match="format 1. Detect again.*format 99"):
+    with pytest.raises(ValueError, match="format 2. Detect again.*format 99"):
         Detection.load(tmp_path)
 
 
@@ -250,7 +250,9 @@ def test_no_class_is_imported_from_a_file(config, name, detection, tmp_path):
     detection.save(tmp_path)
     scorer = keras.saving.serialize_keras_object(Ensemble([Regret()]))
     scorer["config"]["scorers"] = [config]
-    sealed(tmp_path, scorer=scorer)
+    detector = keras.saving.serialize_keras_object(detection.detector)
+    detector["config"]["scorer"] = scorer
+    sealed(tmp_path, detector=detector)
     with pytest.raises(ValueError, match=f"registered.*Received: '{name}'"):
         Detection.load(tmp_path)
 
@@ -264,7 +266,8 @@ def test_a_registered_function_is_read(detection, tmp_path):
     """A view may have one."""
     detection.save(tmp_path)
     scorer = PointwiseMutualInformation(Paraphrase(politely))
-    sealed(tmp_path, scorer=keras.saving.serialize_keras_object(scorer))
+    detector = keras.saving.serialize_keras_object(Detector(scorer=scorer))
+    sealed(tmp_path, detector=detector)
     assert repr(Detection.load(tmp_path).scorer) == repr(scorer)
 
 
@@ -300,11 +303,14 @@ def test_values_that_make_no_sense_are_refused(detection, changes, message):
         remade(detection, **changes)
 
 
-def test_suspects_are_more_likely_so_than_not(detection):
+def test_suspects_and_probation_are_held_out(detection):
     """The verdict is the detector's; whoever edits one edits both."""
     assert detection.suspects.tolist() == [False] * 15 + [True] * 5
-    soft = remade(detection, suspect_probability=[0.4, 0.5] * 10)
-    assert soft.suspects.tolist() == [False, True] * 10
+    verdicts = ["kept", "on_probation", "suspect", "trusted"] * 5
+    other = remade(detection, verdicts=verdicts)
+    assert other.suspects.tolist() == [False, False, True, False] * 5
+    assert other.held_out.tolist() == [False, True, True, False] * 5
+    assert other.trusted_ids == other.example_ids[3::4]
 
 
 class PreparedRows:
@@ -322,17 +328,17 @@ class PreparedRows:
 def test_other_examples_are_refused(detection):
     """Verdicts of yesterday's data must not meet today's."""
     rows = make_rows()
-    detection.check_examples(PreparedRows(rows))
+    check_examples(detection, PreparedRows(rows))
     for others in (rows[::-1], rows[:-1]):
         with pytest.raises(
             ValueError, match="20 examples for (20|19) examples"
         ):
-            detection.check_examples(PreparedRows(others))
+            check_examples(detection, PreparedRows(others))
     for field in ("prompts", "responses"):
         rows = make_rows()
         rows[7][field] += " "
         with pytest.raises(ValueError, match="1 changed.*'scene-7'"):
-            detection.check_examples(PreparedRows(rows))
+            check_examples(detection, PreparedRows(rows))
 
 
 def test_an_audit_needs_no_training(detection):

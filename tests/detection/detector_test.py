@@ -11,7 +11,7 @@ from keras_byorn.detection.decisions import (
     Decision,
     FlagFraction,
     Flags,
-    MixtureThreshold,
+    HoldOut,
 )
 from keras_byorn.detection.detector import Detector
 from keras_byorn.detection.scorers import (
@@ -65,23 +65,30 @@ def test_decide_finds_the_responses_that_stand_apart():
     """By default, with a reason for each suspect and one for their number."""
     detection = Detector(verbose=0).decide(*make())
     assert flagged(detection) == POISONED
+    waiting = detection.verdicts == "on_probation"
+    assert waiting.sum() == round(0.35 * NUM_CLEAN)
     assert detection.suspect_probability.tolist() == (
-        [0.0] * NUM_CLEAN + [1.0] * NUM_POISONED
+        [float(waits) for waits in waiting[:NUM_CLEAN]] + [1.0] * NUM_POISONED
     )
-    assert set(detection.verdicts) == {"kept", "suspect"}
-    assert set(detection.reasons[:NUM_CLEAN]) == {""}
+    least = np.argsort(detection.plausibility[:NUM_CLEAN])[: waiting.sum()]
+    assert set(least) == set(np.flatnonzero(waiting))
+    for reason, waits in zip(detection.reasons, waiting[:NUM_CLEAN]):
+        assert reason.startswith("among the least plausible 35%") == waits
     for reason in detection.reasons[NUM_CLEAN:]:
-        assert reason.startswith("less plausible than the cut, ")
-    assert "two groups, separation D = " in detection.reason
+        assert reason.startswith("40 examples say 'call this number now'")
+    assert {kinds for kinds in detection.evidence[NUM_CLEAN:]} == {
+        ("same words",)
+    }
+    assert "held out until a student vouches" in detection.reason
     assert list(detection.scores) == [
         "Regret()",
         "WorstSpan(size=4, of=Regret())",
     ]
     assert detection.settings == {
         "scorer": repr(detection.scorer),
-        "decision": repr(MixtureThreshold()),
+        "decision": repr(HoldOut()),
         "seed": 0,
-        "cut": f"{detection.cuts[0]:.3f}",
+        "cut": f"{detection.cuts[waiting][0]:.3f}",
     }
     assert detection.allows_review
 
@@ -143,11 +150,15 @@ def test_plausible_copies_are_flagged_with_the_others():
     detection = Detector(verbose=0).decide(*given)
     assert flagged(detection) == POISONED + copies
     for index in copies:
-        assert detection.reasons[index] == "in the words of suspects"
+        assert detection.reasons[index].startswith("49 examples say")
         assert detection.plausibility[index] > detection.cuts[index]
         assert detection.suspect_probability[index] == 1.0
-    alone = Detector(flag_copies=False, verbose=0).decide(*given)
-    assert flagged(alone) == POISONED
+    fraction = FlagFraction(NUM_POISONED / (NUM_CLEAN + NUM_POISONED + 9))
+    alone = Detector(decision=fraction, flag_copies=False, verbose=0)
+    assert flagged(alone.decide(*given)) == POISONED
+    both = Detector(decision=fraction, verbose=0).decide(*given)
+    assert flagged(both) == POISONED + copies
+    assert both.reasons[copies[0]] == "in the words of suspects"
 
 
 def test_ids_are_positions_by_default():
@@ -255,7 +266,16 @@ def test_the_verdict_is_printed_once(capsys):
     assert capsys.readouterr().out == ""
     detection = Detector().decide(*make())
     said = capsys.readouterr().out
-    assert said == f"40 of 340 (11.8 %) suspect: {detection.reason}\n"
+    line, replaced, waiting = said.splitlines()
+    assert line == (
+        "40 of 340 (11.8 %) suspect, 105 of 340 (30.9 %) on probation: "
+        f"{detection.reason}"
+    )
+    assert replaced.startswith("  cluster 1: 40 held out, shared: same words")
+    assert "Proposed: replace" in replaced
+    assert "detection.trust(cluster=1)" in replaced
+    assert waiting.startswith("  cluster 2: 105 held out, shared: none")
+    assert "Proposed: restore" in waiting
 
 
 def test_a_doubtful_verdict_is_a_warning():
@@ -266,7 +286,7 @@ def test_a_doubtful_verdict_is_a_warning():
             np.arange(340)[:, None] < 120, -9.0, scores.log_likelihoods
         )
     )
-    detector = Detector(decision=MixtureThreshold(max_fraction=0.9), verbose=0)
+    detector = Detector(decision=HoldOut(max_distance=2.0), verbose=0)
     with pytest.warns(UserWarning, match=r"\(\d+.\d %\) are suspect.*audit"):
         detector.decide(upside_down, prompts, responses)
 
@@ -296,6 +316,5 @@ def test_a_detector_survives_saving(detector):
     assert again.get_config() == detector.get_config()
     assert repr(again) == repr(detector)
     assert repr(Detector()) == (
-        f"Detector(scorer={Detector().scorer!r}, "
-        f"decision={MixtureThreshold()!r})"
+        f"Detector(scorer={Detector().scorer!r}, decision={HoldOut()!r})"
     )

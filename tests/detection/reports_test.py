@@ -12,13 +12,15 @@ from keras_byorn.detection.decisions import FlagFraction, MixtureThreshold
 class Found:
     """A detection of `num_suspects` among `count` examples."""
 
+    clusters = ()
+
     def __init__(self, num_suspects, count, reason="two groups"):
-        self.suspect_probability = np.zeros(count, "float32")
-        self.suspect_probability[:num_suspects] = 1.0
+        self.verdicts = np.full(count, "kept", object)
+        self.verdicts[:num_suspects] = "suspect"
         self.reason = reason
 
     def __len__(self):
-        return len(self.suspect_probability)
+        return len(self.verdicts)
 
 
 @pytest.mark.parametrize(
@@ -37,11 +39,23 @@ def test_the_verdict_is_one_line(num_suspects, count, line, capsys):
     assert capsys.readouterr().out == f"{line}\n"
 
 
-def test_a_probability_of_a_half_is_suspect():
-    """As everywhere."""
-    found = Found(0, 4)
-    found.suspect_probability[:] = [0.5, 0.49, 1.0, 0.0]
-    assert reports.summary_line(found).startswith("2 of 4 (50.0 %) suspect")
+def test_what_is_on_probation_is_told_apart():
+    """It waits for a student, and nothing but its rank is against it."""
+    found = Found(1, 4)
+    found.verdicts[2:] = ["on_probation", "trusted"]
+    assert reports.summary_line(found) == (
+        "1 of 4 (25.0 %) suspect, 1 of 4 (25.0 %) on probation: two groups"
+    )
+
+
+def test_few_clusters_are_told_and_the_others_counted(capsys):
+    """A line for each of the first eight."""
+    found = Found(9, 20)
+    found.clusters = [f"cluster {number}" for number in range(1, 11)]
+    reports.announce(found)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:9] == [f"  cluster {number}" for number in range(1, 9)]
+    assert lines[9:] == ["  and 2 more in `detection.clusters`"]
 
 
 def said(found, decision):

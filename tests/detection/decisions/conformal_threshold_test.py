@@ -37,7 +37,7 @@ def test_conformal_is_the_kth_lowest_of_the_trusted():
     flags = threshold.suspect_probability_of(scores)
     assert np.flatnonzero(flags).tolist() == [8, 9, 11]
     bound = "at most 20.0% false flags"
-    assert threshold.reason == f"{bound}; all: 9 trusted examples"
+    assert threshold.reason == f"{bound}, by 9 trusted examples"
 
 
 def test_conformal_refuses_what_gives_no_guarantee():

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from keras_byorn import TokenScores
+from keras_byorn.detection.dataset_scores import DatasetScores
 from keras_byorn.detection.decisions import FlagFraction
 
 
@@ -52,10 +54,15 @@ def test_a_cut_between_neighbours_in_float32_tells_them_apart(flagged):
     assert list(flagged(FlagFraction(0.5), [low, high])) == [True, False]
 
 
-def test_a_fraction_is_taken_of_each_group():
-    """Of 40 % in all, no group loses more than 40 %."""
-    scores = np.concatenate([np.linspace(-9, -8, 100), np.linspace(-2, -1, 50)])
-    groups = ["a"] * 100 + ["b"] * 50
-    threshold = FlagFraction(0.4).fit(scores, groups)
-    flags = threshold.suspect_probability_of(scores, groups)
-    assert (flags[:100].sum(), flags[100:].sum()) == (40, 20)
+def test_a_fraction_is_taken_of_all_examples():
+    """A prompt of one's own excuses nothing: all are ranked together."""
+    scores = np.concatenate([np.linspace(-9, -8, 50), np.linspace(-2, -1, 100)])
+    found = DatasetScores(
+        TokenScores(scores[:, None], None, np.ones((150, 1), bool)),
+        ["a"] * 50 + ["b"] * 100,
+        ["yes"] * 150,
+        [str(index) for index in range(150)],
+    )
+    flags = FlagFraction(0.4).decide(scores.astype("float32"), found)
+    assert flags.suspect_probability[:50].all()
+    assert flags.suspect_probability.sum() == 60

@@ -11,8 +11,7 @@ from keras_byorn.detection.decisions import (
     MixtureThreshold,
     Threshold,
 )
-from keras_byorn.detection.decisions.threshold import between, whole_of
-from keras_byorn.detection.groups import ALL
+from keras_byorn.detection.decisions.threshold import between
 from keras_byorn.detection.token_scores import TokenScores
 
 
@@ -95,7 +94,7 @@ def make_scores(plausibility):
 
 
 def test_a_decision_says_why():
-    """Groups, the cut of each, and a reason for suspects alone."""
+    """One cut over all prompts, and a reason for suspects alone."""
     plausibility = np.concatenate(
         [np.linspace(-9, -8, 200), np.linspace(-2, -1, 200)]
     )
@@ -103,40 +102,15 @@ def test_a_decision_says_why():
     threshold = FlagFraction(0.25)
     flags = threshold.decide(scores.log_likelihoods[:, 0], scores)
     suspects = flags.suspect_probability >= 0.5
-    assert np.flatnonzero(suspects).tolist() == [*range(50), *range(200, 250)]
+    assert np.flatnonzero(suspects).tolist() == list(range(100))
     assert flags.suspect_probability.dtype == flags.cuts.dtype == "float32"
-    assert set(flags.groups) == {
-        "prompt 'describe the image'",
-        "prompt 'what is it'",
-    }
+    assert set(flags.groups) == {"all"}
     np.testing.assert_array_equal(suspects, plausibility < flags.cuts)
-    assert len(set(flags.cuts)) == 2
     assert (
         flags.reasons[0] == f"less plausible than the cut, {flags.cuts[0]:.3g}"
     )
     assert flags.reasons[100] == ""
-    assert flags.reason.count("the least plausible 25%") == 2
-
-
-def test_a_cut_can_be_given_for_each_example():
-    """As a tensor, within a step."""
-    threshold = FlagFraction(cut=-2.0)
-    scores = np.array([-3.0, -3.0, -1.0], "float32")
-    found = keras.ops.convert_to_numpy(threshold(scores))
-    assert found.tolist() == [1, 1, 0]
-    cuts = np.array([-2.0, -4.0, 0.0], "float32")
-    found = keras.ops.convert_to_numpy(threshold(scores, cuts))
-    assert found.tolist() == [1, 0, 1]
-
-
-def test_a_part_of_a_group_has_the_cut_of_the_whole():
-    """A group that was not there at the fit has the largest one's."""
-    threshold = FlagFraction(cut=-2.0)
-    threshold.cuts = {"prompt 'a'": -3.0, ALL: -1.0}
-    part = ALL.of_length(3, 4)
-    assert whole_of(part) == ALL and whole_of("other") == "other"
-    cuts = threshold.cuts_of([part, "prompt 'a'", "other"])
-    assert cuts.tolist() == [-1.0, -3.0, -2.0]
+    assert flags.reason == "the least plausible 25%"
 
 
 def test_a_cut_between_scores_is_above_the_lower_one():
