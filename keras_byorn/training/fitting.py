@@ -16,6 +16,7 @@ from keras_byorn.training.ema import (
 from keras_byorn.training.epoch_edges import EpochEdges
 from keras_byorn.training.loss_history import LossHistory
 from keras_byorn.training.progress import DefenceProgress
+from keras_byorn.training.streams import StreamWatch
 from keras_byorn.training.target_batches import TargetBatches
 from keras_byorn.vlm.keras_internals import keeping_weights, untrack
 
@@ -81,7 +82,11 @@ class Fitting(TrainStep):
         try:
             if self._batches is None:
                 self._close_history()
-                return super().fit(**call)
+                watch = (
+                    [StreamWatch(self.stream_share)] if self.held_out else []
+                )
+                with _behind(watch, call):
+                    return super().fit(**call)
             fit_checks.check_batches(self, batches, call)
             return self._fit_batches(batches, defence, call)
         except BaseException:
@@ -221,4 +226,5 @@ def _behind(ours, call):
     try:
         yield
     finally:
-        given.callbacks.remove(ours[0])
+        for callback in ours:
+            given.callbacks.remove(callback)

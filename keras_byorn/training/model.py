@@ -5,13 +5,18 @@ import gc
 import keras
 from keras import ops
 
+from keras_byorn.detection.decisions import HoldOut
 from keras_byorn.detection.reference import FrozenReference
 from keras_byorn.detection.scorers import MeanLogLikelihood
 from keras_byorn.detection.token_scores import TokenScores
 from keras_byorn.detection.token_scoring import TokenScoring
 from keras_byorn.training.fitting import Fitting
 from keras_byorn.training.objective import example_losses, weighted_mean
-from keras_byorn.training.streams import StreamSample
+from keras_byorn.training.streams import (
+    StreamSample,
+    check_in_step,
+    checked_share,
+)
 from keras_byorn.training.weight_files import lacks_reference
 from keras_byorn.vlm.adapters import lora_layers
 from keras_byorn.vlm.generation import generate_texts
@@ -76,7 +81,7 @@ class BYORnModel(Fitting, keras.Model):
     stream = tf_dataset.batch(16).map(vlm.preprocessor)
     model = keras_byorn.BYORnModel(vlm)
     model.compile(optimizer=keras.optimizers.AdamW(2e-4))
-    model.calibrate(stream, keras_byorn.MixtureThreshold(), num_batches=100)
+    model.calibrate(stream, num_batches=100)
     model.fit(stream)
     ```
 
@@ -98,11 +103,12 @@ class BYORnModel(Fitting, keras.Model):
         self.reference = reference or FrozenReference.of(vlm)
         self._has_copy = reference is None and not self.reference.adapters_off
         self.scorer = scorer or MeanLogLikelihood()
-        _check_in_step(self.scorer)
+        check_in_step(self.scorer)
         self.decision = decision
         self.lora_layer_ids = {id(layer) for layer in lora_layers(vlm)}
         self.adapters_merged = False  # as they are in a file
         self.loss_history = None
+        self.held_out = self.stream_share = None  # of streams
         self._history_of = None
         self._task = task
         self._batches = None
@@ -203,20 +209,23 @@ class BYORnModel(Fitting, keras.Model):
             sample_weight = mask * ops.cast(weight, "float32")[:, None]
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
-    def calibrate(self, stream, decision, num_batches=100, seed=0, verbose=1):
+    def calibrate(
+        self, stream, decision=None, num_batches=100, seed=0, verbose=1
+    ):
         """Fits a threshold to a sample of a stream, before training on it.
 
         The training step then scores each batch with the frozen reference,
-        which costs a forward pass, and gives suspects no weight. Replacements,
-        a review, an audit, and scorers that compare examples need ids, which
-        a stream has not. The cut is that of the sample: where the stream
-        drifts, calibrate again.
+        which costs a forward pass, and gives what is held out no weight.
+        Replacements, a review, an audit, and scorers that compare examples
+        need ids, which a stream has not. The cut is that of the sample; the
+        share that it holds out is in `History` as `held_out`, and a share far
+        above that of the sample is a warning.
 
         Args:
             stream: iterable of batches, `(x, y, sample_weight)`, as the task's
                 preprocessor returns them. A generator is consumed as far as it
                 is read.
-            decision: a threshold, such as `MixtureThreshold()`.
+            decision: optional threshold. Defaults to `HoldOut()`.
             num_batches: int. Batches to look at; take those of a shuffled
                 stream. Defaults to 100.
             seed: int. Of the threshold. Defaults to 0.
@@ -226,12 +235,17 @@ class BYORnModel(Fitting, keras.Model):
             float32 array, `(N,)`, the plausibility of the sample.
 
         Raises:
-            ValueError: if the stream is empty, or as the threshold's `fit`.
+            ValueError: if the stream is empty, if nothing of the sample is
+                held out, or as the threshold's `fit`.
         """
         sample = StreamSample(stream, num_batches)
         scores = sample.scored_by(self.reference, verbose)
         plausibility = self.scorer.fit(scores).score(scores)
-        self.decision = decision.fit(plausibility, seed=seed)
+        decision = (decision or HoldOut()).fit(plausibility, seed=seed)
+        self.stream_share = checked_share(decision, plausibility)
+        if self.held_out is None:
+            self.held_out = keras.metrics.Mean(name="held_out")
+        self.decision = decision
         # A step that was compiled before has another cut in it.
         self.train_function = self.test_function = None
         return plausibility
@@ -350,16 +364,18 @@ class BYORnModel(Fitting, keras.Model):
         elif not training:  # asks no reference
             weight = ops.ones_like(ops.cast(mask[:, 0], "float32"))
         else:
-            weight = 1.0 - self._suspect_probability(x, y, mask, extra)
+            probability = self._suspect_probability(x, y, mask, extra)
+            if self.held_out is not None:
+                self.held_out.update_state(probability)
+            weight = 1.0 - probability
         return x, y, mask, weight, extra
 
     def _suspect_probability(self, x, y, mask, extra):
         if self.decision is None:
             raise ValueError(
                 "`decision` must be given, and fitted, where batches bring "
-                "no weights: call `model.calibrate(stream, "
-                "MixtureThreshold())` first, or train on "
-                "`TargetBatches(examples, vlm)`. Received: decision=None"
+                "no weights: call `model.calibrate(stream)` first, or train "
+                "on `TargetBatches(examples, vlm)`. Received: decision=None"
             )
         plausibility = extra.get("plausibility")
         if plausibility is None:
@@ -382,13 +398,3 @@ class BYORnModel(Fitting, keras.Model):
         # These were compiled with its weights.
         self.train_function = self.test_function = self.predict_function = None
         gc.collect()  # Keras models are cycles, and memory is wanted now
-
-
-def _check_in_step(scorer):
-    if not scorer.in_step:
-        raise ValueError(
-            "`scorer` must be one that needs no more than a batch's own "
-            "tokens, such as `MeanLogLikelihood()`, `Regret()` or "
-            "`WorstSpan(4)`, for it runs within the training step. Pass others "
-            f"to `Detector(scorer=...)`. Received: scorer={scorer!r}"
-        )

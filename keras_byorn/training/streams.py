@@ -1,12 +1,17 @@
-"""A sample of a stream, to calibrate a threshold on."""
+"""Streams without ids: a sample to calibrate on, and a watch over the rest."""
 
 import itertools
+import warnings
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_byorn.audit.row import is_suspect
 from keras_byorn.detection.dataset_scores import DatasetScores
+
+# So much more may be held out of a stream than of its sample.
+MAX_DRIFT = 0.1
 
 
 class StreamSample(keras.utils.PyDataset):
@@ -64,6 +69,68 @@ class StreamSample(keras.utils.PyDataset):
         nothing = [""] * len(found.response_mask)
         ids = map(str, range(len(nothing)))
         return DatasetScores(found, nothing, nothing, list(ids))
+
+
+class StreamWatch(keras.callbacks.Callback):
+    """Warns where more of a stream is held out than of its sample.
+
+    It trains on nothing of it, but the cut knows nothing of such data.
+
+    Args:
+        share: float. The share of the sample that was held out.
+    """
+
+    def __init__(self, share):
+        super().__init__()
+        self._share = share
+
+    def on_epoch_end(self, epoch, logs=None):
+        found = (logs or {}).get("held_out")
+        if found is not None and found > self._share + MAX_DRIFT:
+            warnings.warn(
+                f"{found:.1%} of the stream were held out in epoch "
+                f"{epoch + 1}, and {self._share:.1%} of the sample that it was "
+                "calibrated on: the stream drifts, or somebody floods it. Look "
+                "at its data, and calibrate again on a sample of the whole.",
+                stacklevel=2,
+            )
+
+
+def checked_share(decision, plausibility):
+    """Computes the share of a sample that a threshold holds out.
+
+    Args:
+        decision: a fitted threshold.
+        plausibility: float array, `(N,)`.
+
+    Returns:
+        float.
+
+    Raises:
+        ValueError: if it is zero, for then all of the stream would be trained
+            on, whatever comes.
+    """
+    held_out = is_suspect(decision.suspect_probability_of(plausibility))
+    share = float(np.mean(held_out))
+    if not share:
+        raise ValueError(
+            "`decision` must hold out something of the sample, or the stream "
+            "is trained on as if undefended, whatever comes later. Leave it "
+            "out for `HoldOut()`, or take a larger sample. Received: "
+            f"{decision!r}, which holds out nothing ({decision.reason})"
+        )
+    return share
+
+
+def check_in_step(scorer):
+    """Refuses scorers that do not run within a training step."""
+    if not scorer.in_step:
+        raise ValueError(
+            "`scorer` must be one that needs no more than a batch's own "
+            "tokens, such as `MeanLogLikelihood()`, `Regret()` or "
+            "`WorstSpan(4)`, for it runs within the training step. Pass others "
+            f"to `Detector(scorer=...)`. Received: scorer={scorer!r}"
+        )
 
 
 def _in_numpy(batch):

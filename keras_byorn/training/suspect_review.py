@@ -11,6 +11,7 @@ from keras_byorn.data.views import ShuffledImage
 from keras_byorn.data.words import ngrams, normalized_words
 from keras_byorn.detection.clusters import NOTHING
 from keras_byorn.detection.decisions import MixtureThreshold
+from keras_byorn.detection.decisions.threshold import ALL
 from keras_byorn.detection.robust_scale import upper_scale
 from keras_byorn.detection.scorers import MeanLogLikelihood
 from keras_byorn.detection.scorers.scorer import in_blocks
@@ -132,7 +133,9 @@ class SuspectReview:
         if len(suspects):
             verdicts = self._of_suspects(suspects, kept, student)
         doubt = doubts(store.plausibility)
-        free = ~store.suspects & (store.verdicts != TRUSTED)
+        # A trusted style is one that most of the student's data do not have.
+        vouched = np.array(self._detection.groups, object) != ALL
+        free = ~store.suspects & (store.verdicts != TRUSTED) & ~vouched
         for index in self._to_flag_late(tuned, met, steps):
             if doubt[index] > JUMP and free[index]:
                 verdicts[int(index)] = FLAGGED_LATE

@@ -1,12 +1,12 @@
 """Streams without ids: calibrated on a sample, scored in the step."""
 
-import contextlib
+import warnings
 
 import keras
 import numpy as np
 import pytest
 
-from keras_byorn.detection.decisions import FlagFraction
+from keras_byorn.detection.decisions import FlagFraction, HoldOut
 from keras_byorn.detection.scorers import Duplication, Ensemble, Regret
 from keras_byorn.training.callback import BYORnCallback
 from keras_byorn.training.model import BYORnModel
@@ -85,9 +85,8 @@ def test_a_new_calibration_is_a_new_cut_in_the_step(
     """The compiled step must not go on with the old one."""
     batches = make_batches(vlm, make_examples(8), batch_size=4)
     model, losses = make_model(vlm), []
-    for fraction in (0.0, 0.75):
-        with pytest.warns() if not fraction else contextlib.nullcontext():
-            model.calibrate(stream_of(batches), FlagFraction(fraction))
+    for fraction in (0.2, 0.75):
+        model.calibrate(stream_of(batches), FlagFraction(fraction))
         fit = model.fit(stream_of(batches), verbose=0)
         losses.append(fit.history["loss"][0])
     assert losses[1] < losses[0] - 1e-3
@@ -118,3 +117,46 @@ def test_a_stream_after_target_batches(vlm, make_examples, make_batches):
     model.calibrate(stream_of(batches), FlagFraction(0.25), verbose=0)
     history = model.fit(stream_of(batches), verbose=0)
     assert np.isfinite(history.history["loss"][0])
+
+
+def test_a_sample_that_nothing_is_held_out_of_is_refused(
+    vlm, make_examples, make_batches
+):
+    """Whatever came later would be trained on."""
+    batches = make_batches(vlm, make_examples(8), batch_size=4)
+    model = make_model(vlm)
+    with (
+        pytest.warns(UserWarning, match="No example is suspect"),
+        pytest.raises(ValueError, match="hold out something.*holds out not"),
+    ):
+        model.calibrate(stream_of(batches), FlagFraction(0.0), verbose=0)
+    assert model.decision is None
+
+
+def test_a_stream_that_drifts_is_held_out_and_told(
+    vlm, make_examples, make_batches
+):
+    """The share is in the history; the reference knows no such texts."""
+    batches = make_batches(vlm, make_examples(8), batch_size=4)
+    model = make_model(vlm)
+    model.calibrate(stream_of(batches), HoldOut(0.25), verbose=0)
+    model.decision.cut = 0.0  # everything lies below it
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        history = model.fit(stream_of(batches), verbose=0).history
+    assert history["held_out"] == [1.0]
+    told = [str(w.message) for w in caught if "the stream drifts" in str(w)]
+    assert len(told) == 1
+    assert "100.0% of the stream were held out in epoch 1" in told[0]
+
+
+def test_a_steady_stream_is_no_warning(vlm, make_examples, make_batches):
+    """By default a third of it is held out."""
+    batches = make_batches(vlm, make_examples(8), batch_size=4)
+    model = make_model(vlm)
+    model.calibrate(stream_of(batches), verbose=0)
+    assert isinstance(model.decision, HoldOut)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "the stream drifts")
+        history = model.fit(stream_of(batches), verbose=0).history
+    assert history["held_out"][0] == pytest.approx(model.stream_share)

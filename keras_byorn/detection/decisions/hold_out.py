@@ -5,7 +5,11 @@ import numpy as np
 
 from keras_byorn.data.words import normalized_words
 from keras_byorn.detection.decisions.decision import Flags
-from keras_byorn.detection.decisions.threshold import Threshold, between
+from keras_byorn.detection.decisions.threshold import (
+    ALL,
+    Threshold,
+    between,
+)
 from keras_byorn.detection.features_apart import (
     features_apart,
     prompt_features,
@@ -36,7 +40,6 @@ from keras_byorn.detection.verdicts import (
 MIN_USUAL_TRUSTED = 20
 # Above this share nobody can tell who the honest are.
 MAX_APART = 0.5
-USUAL = "all"
 # Of the examples of a prompt or an unusual form, so many must be implausible.
 LEAST_APART = {SAME_PROMPT: 0.5, SAME_FORM: 0.8}
 
@@ -141,8 +144,8 @@ class HoldOut(Threshold):
         forms = unusual_forms(scores.responses, usual)
         styles = self._styles(plausibility, scores, forms, usual)
         groups = _groups(styles, len(plausibility))
-        judged = unshared & ~trusted & (groups == USUAL)
-        vouched = trusted & (groups == USUAL) & ~_is_styled(forms)
+        judged = unshared & ~trusted & (groups == ALL)
+        vouched = trusted & (groups == ALL) & ~_is_styled(forms)
         cut = self._cut_apart(plausibility, vouched)
         is_vouched = cut is not None
         apart = judged & (plausibility < center - self.max_distance * spread)
@@ -279,7 +282,7 @@ def _is_styled(forms):
 
 
 def _groups(styles, count):
-    groups = np.full(count, USUAL, object)
+    groups = np.full(count, ALL, object)
     for style in styles:
         groups[style.members] = f"trusted style ({style.name})"
     return groups
