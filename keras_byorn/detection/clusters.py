@@ -108,6 +108,20 @@ def find_clusters(example_ids, responses, verdicts, shares=None):
     return _numbered(members, example_ids, responses, words, verdicts)
 
 
+def proposals_of(clusters, number_of):
+    """Returns the proposal for each example, an object array, `(N,)`.
+
+    Args:
+        clusters: list of `Cluster`.
+        number_of: int array, `(N,)`, see `find_clusters`.
+
+    Returns:
+        The proposals of their clusters; empty where none is.
+    """
+    known = {cluster.number: cluster.proposal for cluster in clusters}
+    return np.array([known.get(int(n), "") for n in number_of], object)
+
+
 def _by_words(keys, words):
     """Puts held-out responses of the same words together."""
     counts = collections.Counter(words)

@@ -90,7 +90,7 @@ class SuspectReview:
     def __init__(self, model, batches, detection, batch_size=None, verbose=0):
         self.model = model
         self.batches = batches
-        self._detection = detection
+        self.detection = detection
         self._history = model.loss_history
         self._num_resets = _num_resets(self._history)
         self._batch_size = batch_size
@@ -176,12 +176,12 @@ class SuspectReview:
 
     def _verdict_before(self, index):
         """The verdict of the detection on what is held out."""
-        before = self._detection.verdicts[index]
+        before = self.detection.verdicts[index]
         return before if before in (ON_PROBATION, SUSPECT) else SUSPECT
 
     def _nats_below(self, kept):
         """Nats per token below the median of the kept, by the reference."""
-        scores = self._detection.token_scores
+        scores = self.detection.token_scores
         mean = in_blocks(
             MeanLogLikelihood(), scores.log_likelihoods, scores.response_mask
         )
@@ -195,7 +195,7 @@ class SuspectReview:
             plausible: bool array, `(N,)`, what would be restored.
             kept: bool array, `(N,)`.
         """
-        detection = self._detection
+        detection = self.detection
         allowed = np.ones(len(detection), bool)
         judged = np.zeros(len(detection), bool)
         judged[suspects] = True
