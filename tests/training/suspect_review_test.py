@@ -239,7 +239,17 @@ def test_shared_words_come_back_where_they_depend_on_their_images(
     expected = {"restored"} if comes_back else {"suspect"}
     assert set(store.verdicts[NUM_KEPT : NUM_KEPT + 20]) == expected
     assert set(store.verdicts[NUM_KEPT + 20 :]) == {"restored"}
-    assert given.views == [(ShuffledImage, 20), (ShuffledImage, 200)]
+    assert given.views == [(ShuffledImage, 150), (ShuffledImage, 20)]
+
+
+def test_what_images_are_worth_to_the_kept_is_found_once():
+    """For all clusters of shared words."""
+    texts = [f"{SHARED_WORDS} by {colour}" for colour in COLOURS[:3]]
+    store, student = make(np.full(60, -1.25), texts * 20)
+    student[NUM_KEPT:] = -0.1
+    given = review(store, student)
+    assert [count for _, count in given.views] == [150, 20, 20, 20]
+    assert set(store.verdicts[NUM_KEPT:]) == {"restored"}
 
 
 def test_shared_words_that_are_implausible_cost_no_look_at_images():
