@@ -160,10 +160,10 @@ def add_defence_options(add):
     add("--sampler", default="greedy", choices=["greedy", "random"])
     add(
         "--suspects",
-        default="cluster",
         choices=["cluster", "replace", "mask"],
         help="as their cluster proposes, or new responses for all, or masks\n"
-        "for the spans that make them implausible",
+        "for the spans that make them implausible; cluster by default, and\n"
+        "replace for random and oracle",
     )
 
 
@@ -317,6 +317,8 @@ def make_defence(name, train, poisoned_ids, args):
     if name == "paper":
         return keras_byorn.BYORnCallback.paper(seed=args.seed)
     kind, options = DEFENCES[name]
+    if args.suspects:
+        options = {**options, "suspects": args.suspects}
     truth = [poisoned_ids] if kind is baselines.OracleFlags else []
     detector = kind(
         *truth,
@@ -328,7 +330,7 @@ def make_defence(name, train, poisoned_ids, args):
         detector=detector,
         sampler=args.sampler,
         seed=args.seed,
-        **{"suspects": args.suspects, **options},
+        **options,
     )
 
 

@@ -239,7 +239,8 @@ def test_page_runs(readme, path, monkeypatch):
     run_blocks(path, names)
     if path.name == "detection.md":
         suspects = np.flatnonzero(names["judged"].verdicts == "suspect")
-        assert suspects.tolist() == list(range(40))
+        assert suspects[:40].tolist() == list(range(40))
+        assert len(suspects) <= 0.01 * 360 + 40  # the tail of the others
     if path.name == "data.md":
         assert names["captions"][1]["responses"] == "red six"
 

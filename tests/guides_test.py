@@ -137,8 +137,10 @@ def test_getting_started_runs_from_top_to_bottom(tmp_path):
     assert undefended.keys() == defended.keys()
 
     history = json.loads((tmp_path / "history.json").read_text())
-    num_suspect = history["num_suspect"][0]
+    on_probation = history["num_on_probation"]
+    num_suspect = history["num_suspect"][0] - on_probation[0]
     assert 32 <= num_suspect <= 35
+    assert on_probation[0] > 60 and on_probation[-1] <= 0.5 * on_probation[0]
     assert history["num_regenerated"][0] == 0
     assert 0.9 * num_suspect <= history["num_regenerated"][1] <= num_suspect
     for name in ("audit.html", "audit.parquet", "my_safe_vlm/config.json"):

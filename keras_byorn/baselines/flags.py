@@ -39,6 +39,10 @@ class RandomFlags(Detector):
             suspect_probability=probability,
             reasons=["by chance" if is_suspect(p) else "" for p in probability],
             reason=f"as many as {self.decision!r} flags, by chance",
+            # Those of the decision are of other examples.
+            verdicts=None,
+            evidence=None,
+            shares=None,
         )
 
 

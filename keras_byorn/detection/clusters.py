@@ -22,7 +22,9 @@ REPLACE, MASK, LEAVE_OUT, RESTORE = "replace", "mask", "leave out", "restore"
 PROPOSALS = (REPLACE, MASK, LEAVE_OUT, RESTORE)
 NOTHING = "none"
 
-MIN_MEMBERS = 5
+# So many suspects say one thing by no chance; of what is only on probation as
+# many as of other shared texts.
+MIN_SUSPECTS = 5
 # Of those with a text, the share that may be kept.
 MAX_KEPT = 0.2
 NUM_SAMPLES = 5
@@ -97,7 +99,7 @@ def find_clusters(example_ids, responses, verdicts, shares=None):
     held_out = (verdicts == SUSPECT) | (verdicts == ON_PROBATION)
     keys = dict.fromkeys(map(int, np.flatnonzero(held_out)))
     words = [normalized_words(response) for response in responses]
-    _by_words(keys, words)
+    _by_words(keys, words, verdicts)
     if shares is None:
         _by_span(keys, responses, held_out)
         shares = [None] * len(responses)
@@ -108,15 +110,32 @@ def find_clusters(example_ids, responses, verdicts, shares=None):
     return _numbered(members, example_ids, responses, words, verdicts)
 
 
-def _by_words(keys, words):
+def proposals_of(clusters, number_of):
+    """Returns the proposal for each example, an object array, `(N,)`.
+
+    Args:
+        clusters: list of `Cluster`.
+        number_of: int array, `(N,)`, see `find_clusters`.
+
+    Returns:
+        The proposals of their clusters; empty where none is.
+    """
+    known = {cluster.number: cluster.proposal for cluster in clusters}
+    return np.array([known.get(int(n), "") for n in number_of], object)
+
+
+def _by_words(keys, words, verdicts):
     """Puts held-out responses of the same words together."""
     counts = collections.Counter(words)
     held_out = collections.Counter(words[index] for index in keys)
+    suspects = collections.Counter(
+        words[index] for index in keys if verdicts[index] == SUSPECT
+    )
     for index in keys:
         own = words[index]
         if (
             len(own) >= MIN_WHOLE_WORDS
-            and held_out[own] >= MIN_COPIES
+            and (held_out[own] >= MIN_COPIES or suspects[own] >= MIN_SUSPECTS)
             and counts[own] - held_out[own] <= MAX_KEPT * counts[own]
         ):
             keys[index] = SAME_WORDS, " ".join(own)

@@ -7,17 +7,18 @@ import numpy as np
 from keras_byorn.audit import Audit
 from keras_byorn.audit.row import AuditRow, is_suspect
 from keras_byorn.data.examples import Examples
-from keras_byorn.data.validation import named
 from keras_byorn.detection import detection_files
-from keras_byorn.detection.clusters import find_clusters
+from keras_byorn.detection.clusters import find_clusters, proposals_of
 from keras_byorn.detection.dataset_scores import DatasetScores
-from keras_byorn.detection.detection_checks import has_other_tokens
+from keras_byorn.detection.detection_checks import (
+    check_columns,
+    has_other_tokens,
+)
 from keras_byorn.detection.reports import announce, summary_line
 from keras_byorn.detection.verdicts import (
     ON_PROBATION,
     SUSPECT,
     TRUSTED,
-    VERDICTS,
     completed,
 )
 
@@ -104,7 +105,7 @@ class Detection:
         self.shares = shares and list(shares)
         self._examples = None
         self._pieces = None
-        self._check()
+        check_columns(self)
         self._find_clusters()
 
     @property
@@ -208,8 +209,7 @@ class Detection:
     @property
     def proposals(self):
         """object array, `(N,)`. What the cluster of each proposes, or `""`."""
-        known = {known.number: known.proposal for known in self.clusters}
-        return np.array([known.get(n, "") for n in self.cluster], object)
+        return proposals_of(self.clusters, self.cluster)
 
     def audit(self, examples=None):
         """Accounts for the detection, without any training.
@@ -364,37 +364,3 @@ class Detection:
             example_id: (self._pieces(index), self.scores_of(index)[0])
             for index, example_id in enumerate(self.example_ids)
         }
-
-    def _check(self):
-        counts = {
-            name: len(getattr(self, name))
-            for name in (
-                "prompts",
-                "responses",
-                "plausibility",
-                "suspect_probability",
-                "verdicts",
-                "reasons",
-                "groups",
-                "cuts",
-            )
-        }
-        if set(counts.values()) != {len(self)}:
-            raise ValueError(
-                "A detection must have one value for each example. Received: "
-                f"{counts} for {len(self)} examples"
-            )
-        probability = self.suspect_probability
-        wrong = ~((probability >= 0) & (probability <= 1))
-        if wrong.any():
-            raise ValueError(
-                "`suspect_probability` must be in [0, 1]. Received: "
-                f"{probability[wrong][0]} and the like, of "
-                f"{named(self.example_ids, wrong)}"
-            )
-        unknown = set(self.verdicts) - set(VERDICTS)
-        if unknown:
-            raise ValueError(
-                f"`verdicts` must be among {', '.join(VERDICTS)}. Received: "
-                f"{sorted(map(str, unknown))}"
-            )

@@ -5,6 +5,51 @@ import itertools
 import numpy as np
 
 from keras_byorn.data.validation import named, shortened
+from keras_byorn.detection.verdicts import VERDICTS
+
+
+def check_columns(detection):
+    """Refuses columns of other lengths, and values that have no meaning.
+
+    Args:
+        detection: a `Detection`.
+
+    Raises:
+        ValueError: if a column has not one value for each example, or if a
+            probability or a verdict is none.
+    """
+    counts = {
+        name: len(getattr(detection, name))
+        for name in (
+            "prompts",
+            "responses",
+            "plausibility",
+            "suspect_probability",
+            "verdicts",
+            "reasons",
+            "groups",
+            "cuts",
+        )
+    }
+    if set(counts.values()) != {len(detection)}:
+        raise ValueError(
+            "A detection must have one value for each example. Received: "
+            f"{counts} for {len(detection)} examples"
+        )
+    probability = detection.suspect_probability
+    wrong = ~((probability >= 0) & (probability <= 1))
+    if wrong.any():
+        raise ValueError(
+            "`suspect_probability` must be in [0, 1]. Received: "
+            f"{probability[wrong][0]} and the like, of "
+            f"{named(detection.example_ids, wrong)}"
+        )
+    unknown = set(detection.verdicts) - set(VERDICTS)
+    if unknown:
+        raise ValueError(
+            f"`verdicts` must be among {', '.join(VERDICTS)}. Received: "
+            f"{sorted(map(str, unknown))}"
+        )
 
 
 def check_examples(detection, prepared):
@@ -96,3 +141,17 @@ def has_other_tokens(detection, prepared):
     """
     counts = detection.token_scores.response_mask.sum(axis=-1)
     return counts != prepared.response_mask.sum(axis=-1)
+
+
+def can_find_spans(detection, prepared):
+    """bool. Whether spans that stand out can be found from token scores.
+
+    Args:
+        detection: a `Detection`.
+        prepared: a `PreparedExamples` of its examples.
+    """
+    return (
+        detection.scorer.in_step
+        and detection.token_scores.max_log_likelihoods is not None
+        and not has_other_tokens(detection, prepared).any()
+    )

@@ -68,14 +68,17 @@ def completed(flags, trusted):
     suspects = is_suspect(probability)
     verdicts = np.where(suspects, SUSPECT, KEPT).astype(object)
     if flags.verdicts is not None:
-        verdicts = np.where(suspects, flags.verdicts, KEPT).astype(object)
+        known = suspects & (np.asarray(flags.verdicts, object) == ON_PROBATION)
+        verdicts[known] = ON_PROBATION
     verdicts[trusted] = TRUSTED
     reasons = [
         reason if suspect else ""
         for reason, suspect in zip(flags.reasons, suspects)
     ]
-    evidence = flags.evidence or [
-        [LIKELIHOOD] if suspect else [] for suspect in suspects
+    evidence = flags.evidence or [[LIKELIHOOD]] * len(suspects)
+    evidence = [
+        list(kinds) if suspect else []
+        for kinds, suspect in zip(evidence, suspects)
     ]
     return flags._replace(
         suspect_probability=probability.astype("float32"),

@@ -6,10 +6,15 @@ import keras
 import numpy as np
 
 from keras_byorn.audit import Audit
-from keras_byorn.detection.clusters import MASK, REPLACE
+from keras_byorn.detection.clusters import (
+    MASK,
+    REPLACE,
+    find_clusters,
+    proposals_of,
+)
 from keras_byorn.detection.decisions import FlagFraction
-from keras_byorn.detection.detection import Detection
 from keras_byorn.detection.detection_checks import (
+    can_find_spans,
     check_examples,
     check_scores,
     check_tokens,
@@ -17,12 +22,17 @@ from keras_byorn.detection.detection_checks import (
 from keras_byorn.detection.detector import Detector
 from keras_byorn.detection.response_writer import SAMPLERS, ResponseWriter
 from keras_byorn.detection.scorers import MeanLogLikelihood
-from keras_byorn.detection.verdicts import TRUSTED
+from keras_byorn.detection.verdicts import KEPT, SUSPECT, TRUSTED
 from keras_byorn.training import fit_checks
+from keras_byorn.training.callback_checks import (
+    check_choice,
+    check_detection,
+    check_judges_rests,
+)
+from keras_byorn.training.defence_counts import counts_of
 from keras_byorn.training.ema import averaged_weights
 from keras_byorn.training.span_masking import SpanMasking
 from keras_byorn.training.suspect_review import SuspectReview
-from keras_byorn.training.target_store import ALARM, RESTORED
 
 TEACHERS = ("ema", "student", "none")
 TREATMENTS = ("cluster", "replace", "mask")
@@ -37,10 +47,11 @@ class BYORnCallback(keras.callbacks.Callback):
     `SuspectReview`), and the teacher writes new responses to the images and
     prompts of the remaining suspects.
 
-    Adds `num_suspect`, `num_masked`, `num_regenerated` (suspects that have a
-    response of the teacher), `num_restored`, `num_alarms` and
-    `mean_plausibility` (of all original responses, in the scorer's unit) to
-    `History`; counts that are always zero are left out of the progress bar.
+    Adds to `History` `num_suspect` (all that is held out), `num_on_probation`,
+    `num_masked`, `num_regenerated` (suspects that have a response of the
+    teacher), `num_restored`, `num_alarms`, `cluster_1` to `cluster_8` (what is
+    still held out of the first clusters of the detection) and
+    `mean_plausibility` (of all original responses, in the scorer's unit).
     Where the store of the batches is scored already, nothing is detected, and
     only the masks that it holds are used.
 
@@ -103,16 +114,16 @@ class BYORnCallback(keras.callbacks.Callback):
         verbose=1,
     ):
         super().__init__()
-        _check_choice("teacher", teacher, TEACHERS)
+        check_choice("teacher", teacher, TEACHERS)
         if isinstance(sampler, str):
-            _check_choice("sampler", sampler, tuple(SAMPLERS))
-        _check_choice("suspects", suspects, TREATMENTS)
-        _check_detection(detection, detector)
+            check_choice("sampler", sampler, tuple(SAMPLERS))
+        check_choice("suspects", suspects, TREATMENTS)
+        check_detection(detection, detector)
         self.detection = detection
         self.detector = detector or Detector(verbose=verbose)
         if suspects == "mask":
             judge = detection or self.detector
-            _check_judges_rests(judge.scorer)
+            check_judges_rests(judge.scorer)
         self.teacher = teacher
         self.sampler = sampler
         self.suspects = suspects
@@ -191,6 +202,8 @@ class BYORnCallback(keras.callbacks.Callback):
                 self.batch_size,
                 self.verbose,
             )
+        else:
+            self._reviewer.detection = self.detection
 
     def begin_epoch(self):
         """Called by `BYORnModel.fit` before each epoch, after all callbacks.
@@ -213,7 +226,7 @@ class BYORnCallback(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         self._num_epochs += 1
         if logs is not None:
-            logs.update(self._counts())
+            logs.update(counts_of(self.store, self.detection))
 
     def audit(self):
         """Accounts for the defence: suspects, reasons and replacements.
@@ -258,7 +271,9 @@ class BYORnCallback(keras.callbacks.Callback):
 
     def _mask_spans(self, batches):
         searched = batches.store.suspects & self._proposed(MASK)
-        if not searched.any() or not self.detection.scorer.in_step:
+        if not searched.any() or not can_find_spans(
+            self.detection, batches.prepared
+        ):
             return
         if self.verbose:
             print(f"Searching {int(searched.sum()):,} responses for spans")
@@ -268,12 +283,22 @@ class BYORnCallback(keras.callbacks.Callback):
 
     def _proposed(self, proposal):
         """bool array, `(N,)`. Whether that is what happens to an example."""
-        if self.suspects == "replace" or self.detection is None:
-            chosen = proposal == REPLACE
-            return np.full(len(self.store), chosen)
-        if self.suspects == "mask":
-            return np.full(len(self.store), True)
-        return self.detection.proposals == proposal
+        if self.suspects == "cluster":
+            return self._proposals() == proposal
+        chosen = self.suspects == "mask" or proposal == REPLACE
+        return np.full(len(self.store), chosen)
+
+    def _proposals(self):
+        """object array, `(N,)`. Those of the detection, or of the store."""
+        if self.detection is not None:
+            return self.detection.proposals
+        store = self.store
+        verdicts = np.where(store.suspects, SUSPECT, KEPT)
+        return proposals_of(
+            *find_clusters(
+                store.example_ids, store.original_responses, verdicts
+            )
+        )
 
     def _to_replace(self):
         """bool array, `(N,)`. Held out, and to have a new response."""
@@ -316,22 +341,6 @@ class BYORnCallback(keras.callbacks.Callback):
         for index, (response, token_ids) in written.items():
             store.replace(store.example_ids[index], response, token_ids, author)
 
-    def _counts(self):
-        """Counts for the logs, as integers."""
-        store = self.store
-        counts = {
-            "num_suspect": int(store.suspects.sum()),
-            "num_masked": int(store.masked.sum()),
-            "num_regenerated": store.num_regenerated,
-            "num_restored": int(np.sum(store.verdicts == RESTORED)),
-            "num_alarms": int(np.sum(store.verdicts == ALARM)),
-        }
-        scored = np.isfinite(store.plausibility)
-        if scored.any():  # not so where the user set the flags
-            mean = np.mean(store.plausibility[scored])
-            counts["mean_plausibility"] = float(mean)
-        return counts
-
     def _training_batches(self):
         batches = getattr(self.model, "batches", None)
         if batches is None:
@@ -364,44 +373,3 @@ class BYORnCallback(keras.callbacks.Callback):
                 "suspects": self.suspects,
             }
         return {**decision, "teacher": self.teacher, "seed": self.seed}
-
-
-def _check_detection(detection, detector):
-    """Refuses a detector in the place of a detection, the reverse, and both."""
-    if detection is not None and not isinstance(detection, Detection):
-        raise ValueError(
-            "`detection` must be a `Detection`, as `keras_byorn.detect` "
-            "returns it. To detect by other means, pass `detector=`. Received: "
-            f"detection={detection!r}"
-        )
-    if detector is not None and not isinstance(detector, Detector):
-        raise ValueError(
-            "`detector` must be a `Detector`, such as "
-            "`Detector(decision=FlagFraction(0.4))`. Received: "
-            f"detector={detector!r}"
-        )
-    if detection is not None and detector is not None:
-        raise ValueError(
-            "`detection` and `detector` must not both be given: a detection "
-            "is not made again. Received both"
-        )
-
-
-def _check_judges_rests(scorer):
-    """Refuses scorers that cannot judge the rest of a response by itself."""
-    if not scorer.in_step:
-        raise ValueError(
-            "`suspects='mask'` needs a `scorer` that judges a response by its "
-            "own tokens, such as `Regret()`, `WorstSpan(4)` or an `Ensemble` "
-            "of them, for the rest without a span is judged, too. With "
-            "others pass `suspects='replace'`. Received: "
-            f"scorer={scorer!r}"
-        )
-
-
-def _check_choice(name, value, choices):
-    if value not in choices:
-        raise ValueError(
-            f"`{name}` must be one of {', '.join(map(repr, choices))}. "
-            f"Received: {name}={value!r}"
-        )

@@ -3,10 +3,12 @@
 import keras
 
 from keras_byorn.detection.reports import share
+from keras_byorn.training.defence_counts import counts_cluster
 
 # From the names in the logs to the words of the line, in their order.
 COUNTS = {
-    "num_suspect": "suspect",
+    "num_suspect": "held out",
+    "num_on_probation": "on probation",
     "num_masked": "masked",
     "num_regenerated": "regenerated",
     "num_restored": "restored",
@@ -18,7 +20,7 @@ class DefenceProgress(keras.callbacks.ProgbarLogger):
     """Shows the progress bar of Keras, and the counts of the defence below it.
 
     The bar of Keras shows every number with four decimals. `History` has all
-    counts as integers, zeros too.
+    counts as integers, zeros too, and those of each cluster.
 
     Args:
         num_examples: int.
@@ -30,7 +32,11 @@ class DefenceProgress(keras.callbacks.ProgbarLogger):
 
     def on_epoch_end(self, epoch, logs=None):
         logs = logs or {}
-        others = {k: v for k, v in logs.items() if k not in COUNTS}
+        others = {
+            name: value
+            for name, value in logs.items()
+            if name not in COUNTS and not counts_cluster(name)
+        }
         super().on_epoch_end(epoch, others)
         if self.verbose and "num_suspect" in logs:
             print(counts_line(logs, self._num_examples))
@@ -49,7 +55,7 @@ def counts_line(logs, num_examples):
     Example:
 
     >>> counts_line({"num_suspect": 61, "num_regenerated": 60}, 600)
-    'Targets: 61 of 600 (10.2 %) suspect, 60 regenerated'
+    'Targets: 61 of 600 (10.2 %) held out, 60 regenerated'
     """
     first, *others = COUNTS
     parts = [f"{share(logs[first], num_examples)} {COUNTS[first]}"]

@@ -1,6 +1,7 @@
 """The review of suspects by the student, half tuned."""
 
 import collections
+import functools
 import warnings
 
 import numpy as np
@@ -91,7 +92,7 @@ class SuspectReview:
     def __init__(self, model, batches, detection, batch_size=None, verbose=0):
         self.model = model
         self.batches = batches
-        self._detection = detection
+        self.detection = detection
         self._history = model.loss_history
         self._num_resets = _num_resets(self._history)
         self._batch_size = batch_size
@@ -179,12 +180,12 @@ class SuspectReview:
 
     def _verdict_before(self, index):
         """The verdict of the detection on what is held out."""
-        before = self._detection.verdicts[index]
+        before = self.detection.verdicts[index]
         return before if before in (ON_PROBATION, SUSPECT) else SUSPECT
 
     def _nats_below(self, kept):
         """Nats per token below the median of the kept, by the reference."""
-        scores = self._detection.token_scores
+        scores = self.detection.token_scores
         mean = in_blocks(
             MeanLogLikelihood(), scores.log_likelihoods, scores.response_mask
         )
@@ -198,10 +199,11 @@ class SuspectReview:
             plausible: bool array, `(N,)`, what would be restored.
             kept: bool array, `(N,)`.
         """
-        detection = self._detection
+        detection = self.detection
         allowed = np.ones(len(detection), bool)
         judged = np.zeros(len(detection), bool)
         judged[suspects] = True
+        usual = functools.cache(lambda: self._image_worth(self._some(kept)))
         for cluster in detection.clusters:
             members = judged & (detection.cluster == cluster.number)
             if cluster.kind == NOTHING or not members.any():
@@ -209,22 +211,21 @@ class SuspectReview:
             if np.mean(plausible[members]) < MIN_RESTORABLE:
                 allowed[members] = False
             elif cluster.kind == SAME_WORDS:
-                allowed[members] = self._depends_on_images(members, kept)
+                least = max(MIN_IMAGE_SHARE * usual(), MIN_WORTH)
+                worth = self._image_worth(np.flatnonzero(members))
+                allowed[members] = worth >= least
         return allowed
 
-    def _depends_on_images(self, members, kept):
-        """bool. Whether responses are likelier with their own images."""
-        worth = []
-        for those in (np.flatnonzero(members), self._some(kept)):
-            own = self._plausibility(those)
-            others = self._plausibility(those, ShuffledImage())
-            worth.append(float(np.mean(own - others)))
-        return worth[0] >= max(MIN_IMAGE_SHARE * worth[1], MIN_WORTH)
+    def _image_worth(self, indices):
+        """Mean of the nats that responses gain by their own images."""
+        own = self._plausibility(indices)
+        others = self._plausibility(indices, ShuffledImage())
+        return float(np.mean(own - others))
 
     def _some(self, kept):
         """Positions of a few of the kept, spread over all of them."""
         found = np.flatnonzero(kept)
-        return found[:: max(len(found) // NUM_COMPARED, 1)]
+        return found[:: -(-len(found) // NUM_COMPARED)]
 
     def _to_flag_late(self, tuned, met, steps):
         """Kept examples below a gap in what the student thought of them."""

@@ -1,14 +1,10 @@
 """The current target of each example, and the reason for it."""
 
 import collections
-import dataclasses
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from keras_byorn.audit.row import AuditRow, is_suspect
-from keras_byorn.data.files import replacing
 from keras_byorn.data.validation import named, repeated
 from keras_byorn.detection.verdicts import (
     KEPT,
@@ -16,6 +12,7 @@ from keras_byorn.detection.verdicts import (
     SUSPECT,
     TRUSTED,
 )
+from keras_byorn.training import target_files
 
 # The source of the current target of an example.
 ORIGINAL, REGENERATED, EXCLUDED = "original", "regenerated", "excluded"
@@ -286,19 +283,16 @@ class TargetStore:
 
     def to_table(self):
         """Returns all rows as a `pyarrow.Table`, one column for each field."""
-        rows = [dataclasses.asdict(row) for row in self.rows()]
-        return pa.Table.from_pylist(rows, schema=_SCHEMA)
+        return target_files.table_of(self.rows())
 
     def save(self, path):
         """Writes a Parquet file, whole or not at all, and returns its path."""
-        with replacing(path) as temporary:
-            pq.write_table(self.to_table(), temporary)
-        return str(path)
+        return target_files.save(self.rows(), path)
 
     @classmethod
     def load(cls, path):
         """Reads a store that `save` wrote, to go on from there."""
-        rows = pq.read_table(path, schema=_SCHEMA).to_pylist()
+        rows = target_files.load(path)
         store = cls(
             [row["example_id"] for row in rows],
             [row["prompt"] for row in rows],
@@ -384,23 +378,3 @@ class TargetStore:
         if original and replaced:
             return MIXED, texts[int(is_suspect(probability))]
         return (ORIGINAL, texts[0]) if original else (REGENERATED, texts[1])
-
-
-_SCHEMA = pa.schema(
-    [
-        ("example_id", pa.string()),
-        ("prompt", pa.string()),
-        ("original_response", pa.string()),
-        ("current_response", pa.string()),
-        ("origin", pa.string()),
-        ("plausibility", pa.float32()),
-        ("suspect_probability", pa.float32()),
-        ("verdict", pa.string()),
-        ("student_plausibility", pa.float32()),
-        ("revision", pa.int32()),
-        ("replacement", pa.string()),
-        ("replacement_ids", pa.list_(pa.int32())),
-        ("written_by", pa.string()),
-        ("masked_tokens", pa.list_(pa.int32())),
-    ]
-)

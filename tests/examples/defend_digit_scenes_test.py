@@ -185,6 +185,17 @@ def test_defences_by_name(name, detector, teacher):
         assert defence.detector.poisoned_ids == {"a"}
 
 
+def test_flags_by_other_means_are_all_replaced():
+    """Clusters are of what a defence finds; unless another way is asked for."""
+    args = script.parse_arguments([])
+    treatments = {
+        name: script.make_defence(name, None, {"a"}, args).suspects
+        for name in ("byorn", "random", "oracle", "paper")
+    }
+    assert treatments.pop("byorn") == "cluster"
+    assert set(treatments.values()) == {"replace"}
+
+
 def test_none_is_no_defence():
     """And the paper's has its own settings."""
     args = script.parse_arguments([])

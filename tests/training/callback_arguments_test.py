@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_byorn.detection.decisions import FlagFraction, MixtureThreshold
+from keras_byorn.detection.decisions import FlagFraction, HoldOut
 from keras_byorn.detection.detector import Detector
 from keras_byorn.detection.scorers import (
     Duplication,
@@ -77,12 +77,12 @@ def test_masks_need_a_scorer_of_tokens():
 
 
 def test_the_defaults_need_no_argument():
-    """The mixture decides, an ensemble scores, the average teaches."""
+    """An ensemble scores, `HoldOut` decides, the average teaches."""
     defence = BYORnCallback(verbose=0)
-    assert isinstance(defence.detector.decision, MixtureThreshold)
+    assert isinstance(defence.detector.decision, HoldOut)
     assert isinstance(defence.detector.scorer, Ensemble)
     assert defence.detection is None and defence.detector.verbose == 0
-    assert (defence.teacher, defence.suspects) == ("ema", "replace")
+    assert (defence.teacher, defence.suspects) == ("ema", "cluster")
     assert defence.review and defence.sampler == "greedy"
 
 
@@ -94,6 +94,7 @@ def test_the_papers_settings():
     assert isinstance(detector.scorer, MeanLogLikelihood)
     assert not detector.flag_copies and not defence.review
     assert (defence.teacher, defence.sampler) == ("ema", "random")
+    assert defence.suspects == "replace"
     assert detector.seed == defence.seed == 3 and detector.verbose == 0
     assert BYORnCallback.paper(review=True).review
     own = Detector(decision=FlagFraction(0.1))
@@ -106,7 +107,7 @@ def test_a_callback_shows_its_settings():
     """Before training the detector, then the detection."""
     assert repr(BYORnCallback(review=False)) == (
         f"<BYORnCallback: {Detector()!r}, teacher='ema', "
-        "suspects='replace', review=False>"
+        "suspects='cluster', review=False>"
     )
     detection = decided(MeanLogLikelihood())
     assert "1 of 4 (25.0 %) suspect" in repr(BYORnCallback(detection))

@@ -145,6 +145,7 @@ class Run:
             variable,
             detector=oracle(f"scene-{i}" for i in SUSPECTS),
             teacher=teacher,
+            suspects="replace",
             batch_size=3,
             verbose=0,
         )
@@ -358,7 +359,10 @@ def test_a_masked_suspect_is_trained_on_but_for_its_span(
         optimizer=adam(), weighted_metrics=recording_metrics(tokenizer)
     )
     history = model.fit(
-        batches, epochs=2, callbacks=[BYORnCallback(verbose=0)], verbose=0
+        batches,
+        epochs=2,
+        callbacks=[BYORnCallback(suspects="replace", verbose=0)],
+        verbose=0,
     ).history
     # Blue, which is predicted from the span, is left out as well.
     learned = dict.fromkeys(["red", "yellow", "purple", "two"], 1)

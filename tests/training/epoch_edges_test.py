@@ -48,7 +48,9 @@ class Run:
             keras.optimizers.AdamW(0.02, use_ema=True, ema_momentum=0.7)
         )
         detector = OracleFlags({"scene-1", "scene-4"}, verbose=0)
-        self.defence = Recorded(detector=detector, review=False, verbose=0)
+        self.defence = Recorded(
+            detector=detector, suspects="replace", review=False, verbose=0
+        )
         self.losses = model.fit(
             batches,
             epochs=EPOCHS,

@@ -8,10 +8,11 @@ from keras_byorn import attacks
 from keras_byorn.data.digit_scenes import load_digit_scenes
 from keras_byorn.data.examples import Examples
 from keras_byorn.detection.decisions import FlagFraction
-from keras_byorn.detection.detection import KEPT, SUSPECT, Detection
+from keras_byorn.detection.detection import Detection
 from keras_byorn.detection.detector import Detector
 from keras_byorn.detection.scorers import Regret
 from keras_byorn.detection.token_scores import TokenScores
+from keras_byorn.detection.verdicts import KEPT, SUSPECT
 from keras_byorn.training.callback import BYORnCallback
 from keras_byorn.training.model import BYORnModel
 from keras_byorn.training.span_masking import SpanMasking
@@ -51,7 +52,7 @@ def make_detection(prepared, suspects, cuts):
         cuts=cuts,
         scores={},
         token_scores=TokenScores(found, 0 * found, prepared.response_mask),
-        scorer=Regret(),
+        detector=Detector(scorer=Regret()),
     )
 
 
@@ -67,7 +68,9 @@ def mask_spans(vlm, make_examples):
             detection.plausibility, detection.suspect_probability
         )
         reference = Reference()
-        SpanMasking(detection, reference, batches, batch_size)()
+        SpanMasking(detection, reference, batches, batch_size)(
+            batches.store.suspects
+        )
         length = batches.prepared.text_length
         assert reference.shapes <= {(batch_size, length)}
         return batches.store

@@ -5,7 +5,18 @@ import types
 import numpy as np
 import pytest
 
+from keras_byorn.data.views import ShuffledImage
+from keras_byorn.detection.detection import Detection
+from keras_byorn.detection.detector import Detector
+from keras_byorn.detection.token_scores import TokenScores
+from keras_byorn.detection.verdicts import (
+    SAME_FORM,
+    SAME_PROMPT,
+    SAME_SPAN,
+)
 from keras_byorn.training.suspect_review import (
+    MIN_WORTH,
+    VETO,
     SuspectReview,
     doubts,
     running_median,
@@ -24,19 +35,55 @@ class GivenReview(SuspectReview):
         store: a scored `TargetStore`.
         plausibility: float array, `(N,)`, under the student.
         history: a `GivenHistory`.
+        shares: optional list of N pairs, see `find_clusters`.
+        nats: optional float array, `(N,)`, under the reference. Defaults to
+            the scores in the store.
+        worth: float array, `(N,)`, or float. The nats that a response's own
+            image is worth to the student.
     """
 
-    def __init__(self, store, plausibility, history):
+    def __init__(
+        self, store, plausibility, history, shares=None, nats=None, worth=1.0
+    ):
         prepared = types.SimpleNamespace(responses=store.original_responses)
         batches = types.SimpleNamespace(store=store, prepared=prepared)
         model = types.SimpleNamespace(loss_history=history)
-        super().__init__(model, batches, batch_size=4, verbose=0)
+        detection = detection_of(store, shares, nats)
+        super().__init__(model, batches, detection, batch_size=4, verbose=0)
         self.plausibility = np.asarray(plausibility, "float32")
-        self.asked = []
+        self.worth = np.broadcast_to(worth, self.plausibility.shape)
+        self.asked, self.views = [], []
 
-    def _plausibility(self, indices):
+    def _plausibility(self, indices, view=None):
+        if view is not None:
+            self.views.append((type(view), len(indices)))
+            return self.plausibility[indices] - self.worth[indices]
         self.asked.append(indices.tolist())
         return self.plausibility[indices]
+
+
+def detection_of(store, shares=None, nats=None):
+    """A detection with the verdicts and scores of a store."""
+    count = len(store)
+    nats = store.plausibility if nats is None else nats
+    log_likelihoods = np.asarray(nats, "float32")[:, None]
+    return Detection(
+        example_ids=store.example_ids,
+        prompts=store.prompts,
+        responses=store.original_responses,
+        plausibility=store.plausibility,
+        suspect_probability=store.suspect_probability,
+        verdicts=store.verdicts,
+        reasons=[""] * count,
+        groups=["all"] * count,
+        cuts=np.zeros(count),
+        scores={},
+        token_scores=TokenScores(
+            log_likelihoods, None, np.ones((count, 1), bool)
+        ),
+        detector=Detector(verbose=0),
+        shares=shares,
+    )
 
 
 class GivenHistory:
@@ -70,11 +117,18 @@ def make(suspect_scores, suspect_responses, seed=0):
     return store, student
 
 
-def review(store, student, met=None):
+def review(store, student, met=None, **kwargs):
     met = student if met is None else met
-    given = GivenReview(store, student, GivenHistory(met))
+    given = GivenReview(store, student, GivenHistory(met), **kwargs)
     given()
     return given
+
+
+def sharing(kind, count):
+    """What each example shares: the first suspects one thing, others none."""
+    shares = [None] * (NUM_KEPT + NUM_SUSPECTS)
+    shares[NUM_KEPT : NUM_KEPT + count] = [(kind, "a thing")] * count
+    return shares
 
 
 def usual_responses(count, seed=1):
@@ -111,10 +165,121 @@ def test_the_reference_has_a_veto():
     assert set(store.verdicts[NUM_KEPT + 30 :]) == {"restored"}
 
 
+def test_the_veto_is_in_nats_per_token():
+    """In whatever unit the scorer judges, and however many deviations."""
+    responses = usual_responses(NUM_SUSPECTS)
+    store, student = make(np.full(NUM_SUSPECTS, -60.0), responses)
+    student[NUM_KEPT:] = -0.1
+    nats = np.r_[
+        np.full(NUM_KEPT, -1.0),
+        np.full(30, -1.0 - VETO + 0.2),
+        np.full(30, -1.0 - VETO - 0.2),
+    ]
+    review(store, student, nats=nats)
+    assert set(store.verdicts[NUM_KEPT : NUM_KEPT + 30]) == {"restored"}
+    assert set(store.verdicts[NUM_KEPT + 30 :]) == {"suspect"}
+
+
+def test_what_is_on_probation_stays_so_until_it_is_restored():
+    """The verdict of the detection is not made worse by a review."""
+    store, student = make(np.full(60, -1.25), usual_responses(60))
+    verdicts = store.verdicts.copy()
+    verdicts[NUM_KEPT : NUM_KEPT + 20] = "on_probation"
+    store.set_scores(store.plausibility, store.suspect_probability, verdicts)
+    student[NUM_KEPT : NUM_KEPT + 30] = -3.0
+    student[NUM_KEPT + 30 :] = -0.1
+    review(store, student)
+    assert set(store.verdicts[NUM_KEPT : NUM_KEPT + 20]) == {"on_probation"}
+    assert set(store.verdicts[NUM_KEPT + 20 : NUM_KEPT + 30]) == {"suspect"}
+    assert set(store.verdicts[NUM_KEPT + 30 :]) == {"restored"}
+
+
+@pytest.mark.parametrize("kind", [SAME_PROMPT, SAME_FORM, SAME_SPAN])
+@pytest.mark.parametrize("num_plausible", [14, 15])
+def test_a_cluster_comes_back_only_where_half_of_it_would(kind, num_plausible):
+    """A few of many poisoned examples are plausible to any student.
+
+    Suspects without a cluster are judged one by one. Of a cluster that comes
+    back the implausible ones do not.
+    """
+    store, student = make(np.full(60, -1.25), usual_responses(60))
+    plausible = np.arange(NUM_KEPT, NUM_KEPT + num_plausible)
+    student[NUM_KEPT:] = -3.0
+    student[plausible] = student[-1] = -0.1
+    review(store, student, shares=sharing(kind, 30))
+    restored = np.flatnonzero(store.verdicts == "restored").tolist()
+    expected = plausible.tolist() if num_plausible >= 15 else []
+    assert restored == [*expected, NUM_KEPT + 59]
+
+
+SHARED_WORDS = "red 3 by white 4 by blue 2"
+
+
+@pytest.mark.parametrize(
+    ("worth", "kept_worth", "comes_back"),
+    [
+        (0.6, 1.0, True),  # a caption of images that are alike
+        (0.4, 1.0, False),  # one text, whatever the image
+        (-0.5, 1.0, False),
+        # A student that does not look at images vouches for nothing.
+        (MIN_WORTH / 2, 0.0, False),
+        (MIN_WORTH * 2, 0.0, True),
+    ],
+)
+def test_shared_words_come_back_where_they_depend_on_their_images(
+    worth, kept_worth, comes_back
+):
+    """However plausible they are to the student; others are not asked."""
+    responses = [SHARED_WORDS] * 20 + usual_responses(40)
+    store, student = make(np.full(60, -1.25), responses)
+    student[NUM_KEPT:] = -0.1
+    worths = np.full(len(store), kept_worth)
+    worths[NUM_KEPT : NUM_KEPT + 20] = worth
+    given = review(store, student, worth=worths)
+    expected = {"restored"} if comes_back else {"suspect"}
+    assert set(store.verdicts[NUM_KEPT : NUM_KEPT + 20]) == expected
+    assert set(store.verdicts[NUM_KEPT + 20 :]) == {"restored"}
+    assert given.views == [(ShuffledImage, 150), (ShuffledImage, 20)]
+
+
+def test_what_images_are_worth_to_the_kept_is_found_once():
+    """For all clusters of shared words."""
+    texts = [f"{SHARED_WORDS} by {colour}" for colour in COLOURS[:3]]
+    store, student = make(np.full(60, -1.25), texts * 20)
+    student[NUM_KEPT:] = -0.1
+    given = review(store, student)
+    assert [count for _, count in given.views] == [150, 20, 20, 20]
+    assert set(store.verdicts[NUM_KEPT:]) == {"restored"}
+
+
+def test_shared_words_that_are_implausible_cost_no_look_at_images():
+    responses = [SHARED_WORDS] * 20 + usual_responses(40)
+    store, student = make(np.full(60, -1.25), responses)
+    student[NUM_KEPT : NUM_KEPT + 20] = -3.0
+    given = review(store, student)
+    assert set(store.verdicts[NUM_KEPT : NUM_KEPT + 20]) == {"suspect"}
+    assert given.views == []
+
+
+@pytest.mark.parametrize(
+    ("response", "verdict"),
+    [("stop sign", "restored"), ("stop sign ahead", "alarm")],
+)
+def test_labels_raise_no_alarm(response, verdict):
+    """Responses of one or two words are shared by all images of a class."""
+    responses = [response] * 20 + usual_responses(20)
+    store, student = make(np.full(40, -1.6), responses)
+    student[NUM_KEPT:] = -0.1
+    review(store, student)
+    assert set(store.verdicts[NUM_KEPT : NUM_KEPT + 20]) == {verdict}
+    assert set(store.verdicts[NUM_KEPT + 20 :]) == {"restored"}
+
+
 def test_many_in_step_are_an_alarm():
     """Words in common, doubted by the reference: a backdoor being learned."""
-    target = "green number three"
-    responses = [target] * 20 + usual_responses(20)
+    usual = usual_responses(40)
+    responses = [f"green number three {text}" for text in usual[:20]]
+    responses += usual[20:]
     store, student = make(np.full(40, -1.6), responses)
     store.plausibility[NUM_KEPT : NUM_KEPT + 4] = -1.2  # hardly doubted
     student[NUM_KEPT:] = -0.1
@@ -216,11 +381,12 @@ def test_doubts_are_robust_deviations_below_the_median():
 def test_shared_words_are_those_beyond_chance():
     """Common words are no sign, rare ones in many responses are."""
     usual = usual_responses(200)
-    jumped = [f"green {i}" for i in range(10)] + usual[:10]
+    jumped = [f"green {i} by" for i in range(10)] + usual[:10]
     shared = shared_beyond_chance(jumped, usual)
     assert ("green",) in shared
     assert not any("by" in ngram or "red" in ngram for ngram in shared)
-    assert shared_beyond_chance(["green"] * 4, usual) == set()
+    assert shared_beyond_chance(["green and green"] * 4, usual) == set()
+    assert shared_beyond_chance(["green"] * 40, usual) == set()  # a label
 
 
 def test_running_median_follows_the_level():

@@ -1,0 +1,46 @@
+"""Checks of the arguments of the callback."""
+
+from keras_byorn.detection.detection import Detection
+from keras_byorn.detection.detector import Detector
+
+
+def check_detection(detection, detector):
+    """Refuses a detector in the place of a detection, the reverse, and both."""
+    if detection is not None and not isinstance(detection, Detection):
+        raise ValueError(
+            "`detection` must be a `Detection`, as `keras_byorn.detect` "
+            "returns it. To detect by other means, pass `detector=`. Received: "
+            f"detection={detection!r}"
+        )
+    if detector is not None and not isinstance(detector, Detector):
+        raise ValueError(
+            "`detector` must be a `Detector`, such as "
+            "`Detector(decision=FlagFraction(0.4))`. Received: "
+            f"detector={detector!r}"
+        )
+    if detection is not None and detector is not None:
+        raise ValueError(
+            "`detection` and `detector` must not both be given: a detection "
+            "is not made again. Received both"
+        )
+
+
+def check_judges_rests(scorer):
+    """Refuses scorers that cannot judge the rest of a response by itself."""
+    if not scorer.in_step:
+        raise ValueError(
+            "`suspects='mask'` needs a `scorer` that judges a response by its "
+            "own tokens, such as `Regret()`, `WorstSpan(4)` or an `Ensemble` "
+            "of them, for the rest without a span is judged, too. With "
+            "others pass `suspects='replace'`. Received: "
+            f"scorer={scorer!r}"
+        )
+
+
+def check_choice(name, value, choices):
+    """Refuses a value that is not one of the choices."""
+    if value not in choices:
+        raise ValueError(
+            f"`{name}` must be one of {', '.join(map(repr, choices))}. "
+            f"Received: {name}={value!r}"
+        )
