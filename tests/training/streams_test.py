@@ -139,7 +139,7 @@ def test_a_stream_that_drifts_is_held_out_and_told(
     """The share is in the history; the reference knows no such texts."""
     batches = make_batches(vlm, make_examples(8), batch_size=4)
     model = make_model(vlm)
-    model.calibrate(stream_of(batches), HoldOut(0.25), verbose=0)
+    model.calibrate(stream_of(batches), FlagFraction(0.25), verbose=0)
     model.decision.cut = 0.0  # everything lies below it
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -151,10 +151,10 @@ def test_a_stream_that_drifts_is_held_out_and_told(
 
 
 def test_a_steady_stream_is_no_warning(vlm, make_examples, make_batches):
-    """By default a third of it is held out."""
+    """A third of it is held out."""
     batches = make_batches(vlm, make_examples(8), batch_size=4)
     model = make_model(vlm)
-    model.calibrate(stream_of(batches), verbose=0)
+    model.calibrate(stream_of(batches), HoldOut(max_distance=99), verbose=0)
     assert isinstance(model.decision, HoldOut)
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "the stream drifts")
