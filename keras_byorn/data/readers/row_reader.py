@@ -1,0 +1,185 @@
+"""Rows of any data set as examples, read when they are asked for."""
+
+import keras
+import numpy as np
+
+from keras_byorn.data.readers.bad_rows import (
+    RowError,
+    bad_row,
+    raise_or_drop,
+)
+from keras_byorn.data.readers.conversations import turns_of
+from keras_byorn.data.readers.fields import field, find_fields
+from keras_byorn.data.readers.image_files import ImageFiles
+from keras_byorn.data.readers.images import ImageReader, images_in
+from keras_byorn.data.readers.prompts import PromptWriter
+from keras_byorn.data.readers.resizing import resizing_for
+from keras_byorn.data.readers.texts import as_text, picked
+from keras_byorn.vlm.task import VisionLanguageTask
+
+MAX_TRIED = 100  # rows that are looked at for the names of fields
+
+
+class RowReader:
+    """Reads rows as examples: finds fields, writes prompts, decodes images.
+
+    Holds rows and the names of files, never pixels.
+
+    Args:
+        rows: a `Rows`.
+        vlm: optional KerasHub task, for the size of images and the form of
+            prompts.
+        options: a `ReadOptions`.
+        folder: optional path. The folder of the files that rows name.
+
+    Attributes:
+        example_ids: list of strings, of the rows that are read.
+        dropped: tuple of `BadRow`, those that were left out.
+        description: string. The data set and its fields, for a `repr`.
+
+    Raises:
+        BadRowsError: If rows cannot be read, see `ReadOptions`.
+        ValueError: If there are no rows, or the fields cannot be told.
+    """
+
+    def __init__(self, rows, vlm, options, folder=None):
+        if len(rows) == 0:
+            raise ValueError(
+                "A data set must have at least one example. "
+                f"Received: {rows.name}, which has none"
+            )
+        self._rows, self._options = rows, options
+        self._positions = range(min(len(rows), options.limit or len(rows)))
+        task = vlm
+        if vlm is not None and not isinstance(vlm, VisionLanguageTask):
+            task = VisionLanguageTask(vlm)
+        self._num_images = (1, None) if task is None else task.num_images
+        self._fields = self._find_fields()
+        self._prompts = PromptWriter(task, self._fields.kind, options.prompt)
+        self._images = ImageReader(
+            ImageFiles(options.image_folder or folder, options.allow_outside),
+            options.formats,
+            options.max_pixels,
+            options.pixel_range,
+            options.channels,
+        )
+        self._resize = resizing_for(task, options.image_size, options.pad)
+        self.dropped = ()
+        if options.check:
+            self._check()
+        self.example_ids = [rows.ids[i] for i in self._positions]
+        self.description = f"{rows.name}; {self._fields}"
+
+    def __len__(self):
+        return len(self._positions)
+
+    def __getitem__(self, index):
+        """Reads an example, a dict of images, prompts and responses.
+
+        Raises:
+            RowError: If it cannot be read, with its id, line and file.
+        """
+        position = self._positions[index]
+        try:
+            return self._example(position)
+        except Exception as error:
+            bad = bad_row(
+                error, self._rows.ids[position], self._rows.place(position)
+            )
+            raise RowError(bad) from error
+
+    def _example(self, position, resize=True):
+        row = self._rows.source[position]
+        images = self._images_of(row)
+        text, response = self._texts_of(row, position)
+        example = {
+            "prompts": self._prompts(text, len(images)),
+            "responses": self._prompts.response(response),
+        }
+        images = [self._images(image) for image in images]
+        if resize:
+            images = [self._resize(image) for image in images]
+        single = self._num_images[1] in (None, 1) and len(images) < 2
+        if single or not images:
+            images = images[0] if images else None
+        return {"images": images, **example}
+
+    def _images_of(self, row):
+        fewest, most = self._num_images
+        if most == 0 or self._fields.image is None:
+            return []
+        try:
+            value = field(row, self._fields.image)
+        except KeyError:
+            value = None  # a row of text alone
+        images = images_in(value)
+        if len(images) < fewest or (most and len(images) > most):
+            wanted = "one image" if fewest == most else f"{fewest} to {most}"
+            if most is None:
+                wanted = "an image"
+            raise ValueError(
+                f"an example must have {wanted}. Received: {len(images)} in "
+                f"the field {self._fields.image!r}"
+            )
+        return images
+
+    def _texts_of(self, row, position):
+        """Returns a question, `None` or turns, and the response."""
+        fields = self._fields
+        if fields.kind == "conversation":
+            return turns_of(_value(row, fields.response))
+        place = 0.0  # a question and its answer stand at the same one
+        if self._options.pick == "random":
+            seed = (self._options.seed, position)
+            place = np.random.default_rng(seed).random()
+        question = None
+        if fields.prompt is not None:
+            question = as_text(picked(_value(row, fields.prompt), place))
+        response = picked(_value(row, fields.response), place)
+        return question, as_text(response)
+
+    def _find_fields(self):
+        options, first_error = self._options, None
+        for position in self._positions[:MAX_TRIED]:
+            try:
+                return find_fields(
+                    self._rows.source[position],
+                    options.image_field,
+                    options.question_field,
+                    options.response_field,
+                    self._num_images[0] > 0,
+                )
+            except Exception as error:
+                first_error = first_error or error
+        raise ValueError(
+            f"The fields of {self._rows.name} cannot be told: {first_error}"
+        ) from first_error
+
+    def _check(self):
+        """Reads each row once, and reports or leaves out those that are bad."""
+        bad, good = [], []
+        progress = keras.utils.Progbar(
+            len(self), verbose=self._options.verbose, unit_name="row"
+        )
+        for position in self._positions:
+            try:
+                self._example(position, resize=False)
+                good.append(position)
+            except Exception as error:
+                place = self._rows.place(position)
+                bad.append(bad_row(error, self._rows.ids[position], place))
+            progress.add(1)
+        raise_or_drop(bad, len(self), self._options.on_bad)
+        self._images.seen.check()
+        if bad:
+            self._positions, self.dropped = good, tuple(bad)
+
+
+def _value(row, path):
+    try:
+        return field(row, path)
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"the row has no field {path!r}. Received: a row with "
+            f"{sorted(map(str, row))}"
+        ) from error
