@@ -178,7 +178,7 @@ def _refuse_splits(source):
     if splits and len(splits) == len(source):
         raise ValueError(
             "`source` must be one split of the data set. Pass "
-            f"`source[{splits[0]}]`, or `split={splits[0]}` where it is loaded. "
+            f"`source[{splits[0]}]`, or `split={splits[0]}` to `from_hub`. "
             f"Received: a {type(source).__name__} with the splits "
             f"{', '.join(splits)}"
         )
