@@ -19,7 +19,7 @@ from keras_byorn.data.shown import shortened
 
 # Raster formats that Pillow decodes itself, without another program.
 RASTER_FORMATS = (
-    *("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM"),
+    *("PNG", "JPEG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM"),
     *("JPEG2000", "AVIF"),
 )
 
@@ -55,7 +55,7 @@ class ImageReader:
         channels="auto",
     ):
         self._files = files
-        self._formats = tuple(name.upper() for name in formats)
+        self._formats = _installed(formats)
         self._max_pixels = max_pixels
         self._pixel_range = pixel_range
         self._channels = channels
@@ -149,6 +149,19 @@ class ImageReader:
                 self.seen.add(array, range_of(array))
             return rgb
         return rgb_of_array(array, self._pixel_range, channels)
+
+
+def _installed(formats):
+    """Returns the formats that this Pillow decodes; refuses unknown ones."""
+    PIL.Image.init()
+    names = [name.upper() for name in formats]
+    unknown = sorted(set(names) - {*PIL.Image.OPEN, *RASTER_FORMATS})
+    if unknown:
+        raise ValueError(
+            "`formats` must be names of Pillow's formats, one of "
+            f"{', '.join(sorted(PIL.Image.OPEN))}. Received: {unknown}"
+        )
+    return tuple(name for name in names if name in PIL.Image.OPEN)
 
 
 def images_in(value):

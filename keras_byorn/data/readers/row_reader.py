@@ -1,5 +1,7 @@
 """Rows of any data set as examples, read when they are asked for."""
 
+import warnings
+
 import keras
 import numpy as np
 
@@ -171,6 +173,14 @@ class RowReader:
             progress.add(1)
         raise_or_drop(bad, len(self), self._options.on_bad)
         self._images.seen.check()
+        if self._prompts.num_escaped:
+            warnings.warn(
+                f"{self._prompts.num_escaped:,} texts of {self._rows.name} "
+                "have control tokens of a model in them, such as "
+                "<end_of_turn>. They were parted by a space, '< end_of_turn>', "
+                "and are mere text now.",
+                stacklevel=5,
+            )
         if bad:
             self._positions, self.dropped = good, tuple(bad)
 
