@@ -10,6 +10,7 @@ from keras_byorn.data.readers.bad_rows import RowError, bad_row
 from keras_byorn.data.readers.constructors import Constructors
 from keras_byorn.data.readers.pictures import rgb_of_picture
 from keras_byorn.data.readers.rows import positional
+from keras_byorn.data.readers.texts import unwrapped
 
 FIELDS = ("prompts", "responses")  # `images` may be missing
 
@@ -309,9 +310,8 @@ def _array(image):
 
 
 def _text(value):
-    """Converts text of TFDS or NumPy to `str`; returns all else unchanged."""
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value.item()
+    """Converts text of TFDS, NumPy or TensorFlow to `str`, nothing else."""
+    value = unwrapped(value)
     if isinstance(value, bytes):
         return value.decode("utf-8")
     if isinstance(value, np.str_):

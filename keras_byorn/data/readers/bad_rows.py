@@ -104,7 +104,7 @@ def raise_or_drop(rows, num_rows, on_bad):
         raise BadRowsError(rows, num_rows)
     reasons = collections.Counter(_kind(row) for row in rows)
     warnings.warn(
-        f"Dropped {len(rows):,} of {num_rows:,} rows that cannot be read; "
+        f"Dropped {len(rows):,} of {num_rows:,} rows that cannot be used; "
         "they are in `examples.dropped`. Most often: "
         + "; ".join(f"{n:,} × {text}" for text, n in reasons.most_common(3)),
         stacklevel=6,
@@ -129,7 +129,7 @@ def write_bad_rows(rows, path):
 
 def _report(rows, num_rows):
     lines = [
-        f"{len(rows):,} of {num_rows:,} rows cannot be read. Mend them, or "
+        f"{len(rows):,} of {num_rows:,} rows cannot be used. Mend them, or "
         "leave them out with `on_bad='drop'`. Received:"
     ]
     lines += [f"  {row}" for row in rows[:MAX_NAMED]]

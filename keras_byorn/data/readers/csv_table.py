@@ -107,8 +107,8 @@ def _records(text, delimiter):
             return
         except csv.Error as error:
             cells = Fault(
-                f"the quotes of a cell do not match: {error}. A quote within "
-                "a quoted cell is doubled"
+                f"the quotes of the row do not match, or a cell is too long: "
+                f"{error}. A quote within a quoted cell is doubled"
             )
         stop = reader.line_num
         if not isinstance(cells, Fault) and not any(c.strip() for c in cells):

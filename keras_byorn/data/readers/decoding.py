@@ -33,7 +33,13 @@ def read_text(path, encoding="utf-8"):
             f"take `Examples.from_folder`. Received: {path}"
         )
     data = path.read_bytes()
-    name = codecs.lookup(encoding).name
+    try:
+        name = codecs.lookup(encoding).name
+    except LookupError:
+        raise ValueError(
+            "`encoding` must be one that Python knows, such as 'utf-8' or "
+            f"'cp1252'. Received: {encoding!r}"
+        ) from None
     if name == "utf-8":
         for mark, other in _MARKS:
             if data.startswith(mark):

@@ -91,7 +91,7 @@ def find_fields(
     >>> find_fields({"Image Name": "a.png", "comment": "a cat"})
     Fields(kind='caption', image='Image Name', prompt=None, response='comment')
     """
-    image = image_field or _first(IMAGE_FIELDS, row)
+    image = image_field or find_image_field(row)
     kind, question, response = None, question_field, response_field
     if not (question or response):
         kind, question, response = _by_convention(row)
@@ -111,6 +111,12 @@ def find_fields(
             )
     names = (name and actual(row, name) for name in (image, question, response))
     return Fields(kind, *names)
+
+
+def find_image_field(row):
+    """Returns the field of a row that holds its image, or `None`."""
+    found = (actual(row, name) for name in IMAGE_FIELDS if has(row, name))
+    return next(found, None)
 
 
 def field(row, path):
@@ -164,10 +170,6 @@ def actual(row, path):
 def normal(name):
     """Returns the name of a field in lower case, with `_` between words."""
     return "_".join(str(name).lower().replace("-", " ").split())
-
-
-def _first(names, row):
-    return next((name for name in names if has(row, name)), None)
 
 
 def _by_convention(row):

@@ -30,8 +30,10 @@ class ImageFiles:
         self._folders = None
         if folder is not None:
             folder = pathlib.Path(folder)
-            within = [folder / name for name in SUBFOLDERS]
-            self._folders = [folder] + [f for f in within if f.is_dir()]
+            within = (folder / name for name in SUBFOLDERS)
+            # One of them, if the file system knows no upper case.
+            within = {f.stat().st_ino: f for f in within if f.is_dir()}
+            self._folders = [folder, *within.values()]
             self._root = folder.resolve()
         self._allow_outside = allow_outside
 

@@ -81,22 +81,25 @@ class ImageReader:
         if isinstance(value, (str, os.PathLike)):
             return self._file(self._files.find(value))
         if isinstance(value, (bytes, bytearray, memoryview)):
-            return self._decoded(bytes(value))
+            return self._decoded(io.BytesIO(value))
         return self._array(value)
 
     def _file(self, path):
-        return self._decoded(path.read_bytes())
+        with path.open("rb") as file:
+            return self._decoded(file)
 
-    def _decoded(self, data):
-        if not data:
-            raise ValueError("the file of the image is empty")
+    def _decoded(self, file):
         try:
-            picture = PIL.Image.open(io.BytesIO(data), formats=self._formats)
+            picture = PIL.Image.open(file, formats=self._formats)
         except PIL.UnidentifiedImageError:
+            file.seek(0)
+            opening = file.read(8)
+            if not opening:
+                raise ValueError("the file of the image is empty") from None
             raise ValueError(
                 "the file is no image in one of the formats "
                 f"{', '.join(self._formats)}, see `formats=`. Received: "
-                f"{len(data):,} bytes that begin with {data[:8]!r}"
+                f"a file that begins with {opening!r}"
             ) from None
         with picture:
             return self._picture(picture)
@@ -108,9 +111,9 @@ class ImageReader:
                 f"an image has at most {self._max_pixels:,} pixels, see "
                 f"`max_pixels=`. Received: {width} × {height}"
             )
-        if is_deep(picture) and self._pixel_range is None:
-            self.seen.add(np.asarray(picture), range_of_picture(picture))
         try:
+            if is_deep(picture) and self._pixel_range is None:
+                self.seen.add(np.asarray(picture), range_of_picture(picture))
             return rgb_of_picture(picture, self._pixel_range)
         except Exception as error:  # of many types, by format
             raise ValueError(

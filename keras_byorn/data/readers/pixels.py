@@ -128,7 +128,7 @@ def _scaled(array, pixel_range):
             f"pixels must be in `pixel_range`, [{black:g}, {white:g}]: they "
             f"are not clipped. Received: pixels in [{low:g}, {high:g}]"
         )
-    values = (array.astype("float64") - black) * (255 / (white - black))
+    values = (array.astype("float64") - black) * 255 / (white - black)
     return np.round(values).astype("uint8")
 
 

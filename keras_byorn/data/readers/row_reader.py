@@ -1,21 +1,23 @@
 """Rows of any data set as examples, read when they are asked for."""
 
+import dataclasses
 import warnings
 
-import keras
 import numpy as np
 
-from keras_byorn.data.readers.bad_rows import (
-    RowError,
-    bad_row,
-    raise_or_drop,
-)
+from keras_byorn.data.readers.bad_rows import RowError, bad_row
 from keras_byorn.data.readers.conversations import turns_of
-from keras_byorn.data.readers.fields import field, find_fields
+from keras_byorn.data.readers.fields import (
+    field,
+    find_fields,
+    find_image_field,
+)
 from keras_byorn.data.readers.image_files import ImageFiles
 from keras_byorn.data.readers.images import ImageReader, images_in
 from keras_byorn.data.readers.prompts import PromptWriter
 from keras_byorn.data.readers.resizing import resizing_for
+from keras_byorn.data.readers.row_check import check_rows
+from keras_byorn.data.readers.table import Table
 from keras_byorn.data.readers.texts import as_text, picked
 from keras_byorn.vlm.task import VisionLanguageTask
 
@@ -65,10 +67,11 @@ class RowReader:
             options.pixel_range,
             options.channels,
         )
+        self._verified = set()
         self._resize = resizing_for(task, options.image_size, options.pad)
         self.dropped = ()
         if options.check:
-            self._check()
+            self._check(task)
         self.example_ids = [rows.ids[i] for i in self._positions]
         self.description = f"{rows.name}; {self._fields}"
 
@@ -90,38 +93,62 @@ class RowReader:
             )
             raise RowError(bad) from error
 
-    def _example(self, position, resize=True):
+    def verify(self, position):
+        """Reads a row as an example is read, but for the size of images.
+
+        Args:
+            position: int, of the row.
+
+        Returns:
+            A tuple of prompt, response and number of images.
+        """
+        prompt, response, images = self._parts(position)
+        for image in images:
+            is_name = isinstance(image, str)
+            if not (is_name and image in self._verified):
+                self._images(image)
+            if is_name:
+                self._verified.add(image)
+        return prompt, response, len(images)
+
+    def _example(self, position):
+        prompt, response, images = self._parts(position)
+        images = [self._resize(self._images(image)) for image in images]
+        if not images:
+            images = None
+        elif len(images) == 1 and self._num_images[1] in (None, 1):
+            images = images[0]
+        return {"images": images, "prompts": prompt, "responses": response}
+
+    def _parts(self, position):
+        """Returns prompt, response and the images as they are in the row."""
         row = self._rows.source[position]
         images = self._images_of(row)
         text, response = self._texts_of(row, position)
-        example = {
-            "prompts": self._prompts(text, len(images)),
-            "responses": self._prompts.response(response),
-        }
-        images = [self._images(image) for image in images]
-        if resize:
-            images = [self._resize(image) for image in images]
-        single = self._num_images[1] in (None, 1) and len(images) < 2
-        if single or not images:
-            images = images[0] if images else None
-        return {"images": images, **example}
+        prompt = self._prompts(text, len(images))
+        return prompt, self._prompts.response(response), images
 
     def _images_of(self, row):
         fewest, most = self._num_images
-        if most == 0 or self._fields.image is None:
+        if most == 0:
             return []
+        name = self._fields.image or find_image_field(row)
         try:
-            value = field(row, self._fields.image)
+            images = images_in(field(row, name)) if name else []
         except KeyError:
-            value = None  # a row of text alone
-        images = images_in(value)
+            images = []  # a row of text alone
+        if images and self._fields.image is None:
+            raise ValueError(
+                f"the row has an image in the field {name!r}, which others "
+                f"lack. Pass `image_field={name!r}`"
+            )
         if len(images) < fewest or (most and len(images) > most):
             wanted = "one image" if fewest == most else f"{fewest} to {most}"
             if most is None:
                 wanted = "an image"
             raise ValueError(
                 f"an example must have {wanted}. Received: {len(images)} in "
-                f"the field {self._fields.image!r}"
+                f"the field {name!r}"
             )
         return images
 
@@ -141,11 +168,15 @@ class RowReader:
         return question, as_text(response)
 
     def _find_fields(self):
-        options, first_error = self._options, None
-        for position in self._positions[:MAX_TRIED]:
+        """Finds the fields of the first row in which all of them are."""
+        options, found, first_error = self._options, None, None
+        # Rows of a table have fields of their own, elsewhere all have the same.
+        is_table = isinstance(self._rows.source, Table)
+        for position in self._positions[: None if is_table else MAX_TRIED]:
             try:
-                return find_fields(
-                    self._rows.source[position],
+                row = self._rows.source[position]
+                fields = find_fields(
+                    row,
                     options.image_field,
                     options.question_field,
                     options.response_field,
@@ -153,25 +184,37 @@ class RowReader:
                 )
             except Exception as error:
                 first_error = first_error or error
+                continue
+            found = found or fields
+            if fields.image is not None or self._num_images[1] == 0:
+                return self._without_image(fields)
+        if found is not None:
+            return found
         raise ValueError(
             f"The fields of {self._rows.name} cannot be told: {first_error}"
         ) from first_error
 
-    def _check(self):
-        """Reads each row once, and reports or leaves out those that are bad."""
-        bad, good = [], []
-        progress = keras.utils.Progbar(
-            len(self), verbose=self._options.verbose, unit_name="row"
+    def _without_image(self, fields):
+        """Leaves images out for a model that reads none, with a warning."""
+        if fields.image is None or self._num_images[1] != 0:
+            return fields
+        warnings.warn(
+            f"The model reads no images: the field {fields.image!r} of "
+            f"{self._rows.name} is left out.",
+            stacklevel=6,
         )
-        for position in self._positions:
-            try:
-                self._example(position, resize=False)
-                good.append(position)
-            except Exception as error:
-                place = self._rows.place(position)
-                bad.append(bad_row(error, self._rows.ids[position], place))
-            progress.add(1)
-        raise_or_drop(bad, len(self), self._options.on_bad)
+        return dataclasses.replace(fields, image=None)
+
+    def _check(self, task):
+        options = self._options
+        self._positions, self.dropped = check_rows(
+            self,
+            self._rows,
+            self._positions,
+            task,
+            options.on_bad,
+            options.verbose,
+        )
         self._images.seen.check()
         if self._prompts.num_escaped:
             warnings.warn(
@@ -181,8 +224,6 @@ class RowReader:
                 "and are mere text now.",
                 stacklevel=5,
             )
-        if bad:
-            self._positions, self.dropped = good, tuple(bad)
 
 
 def _value(row, path):

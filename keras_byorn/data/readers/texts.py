@@ -48,6 +48,8 @@ def as_text(value):
         )
     elif isinstance(value, numbers.Number) and not isinstance(value, str):
         value = _number(value)
+        if value in ("inf", "-inf"):
+            raise ValueError(f"a number must be finite. Received: {value}")
     if not isinstance(value, str):
         raise ValueError(
             "a text must be a string or a number. Received: "
