@@ -62,7 +62,9 @@ def test_all_bad_examples_are_in_one_error(vlm, make_examples):
     found = [line.split("'scene-")[1][0] for line in lines[1:]]
     assert found == ["1", "2", "3", "4"]
     examples = make_examples(40, responses=[""] * 40)
-    with pytest.raises(ValueError, match="40 of 40.*\n(.*\n){20}  and 20 more$"):
+    with pytest.raises(
+        ValueError, match="40 of 40.*\n(.*\n){20}  and 20 more$"
+    ):
         PreparedExamples(examples, vlm, verbose=0)
 
 

@@ -172,14 +172,18 @@ def hub_transform(folder):
     assert_pairs(from_hub(dataset), pairs)
 
 
-@refused(SECTION, "`DatasetDict` without a split", "the splits 'train', 'test'")
+@refused(
+    SECTION,
+    "`datasets.DatasetDict` without a split",
+    "the splits 'train', 'test'",
+)
 def hub_splits(folder):
     datasets = pytest.importorskip("datasets")
     dataset = hub_dataset()
     from_hub(datasets.DatasetDict({"train": dataset, "test": dataset}))
 
 
-@read(SECTION, "`DatasetDict` with `split=`", "that split")
+@read(SECTION, "`datasets.DatasetDict` with `split=`", "that split")
 def hub_split(folder):
     datasets = pytest.importorskip("datasets")
     splits = {"train": hub_dataset(), "test": hub_dataset().select([1])}
@@ -187,7 +191,7 @@ def hub_split(folder):
     assert_pairs(examples, HUB_PAIRS[1:2])
 
 
-@refused(SECTION, "`IterableDataset`", "without `streaming=True`")
+@refused(SECTION, "`datasets.IterableDataset`", "without `streaming=True`")
 def hub_stream(folder):
     from_hub(hub_dataset().to_iterable_dataset())
 
@@ -240,7 +244,7 @@ def generator(folder):
     keras_byorn.Examples(row for row in [{}])
 
 
-@refused(SECTION, "a `DataLoader` of PyTorch", "`loader.dataset`")
+@refused(SECTION, "`torch.utils.data.DataLoader`", "`loader.dataset`")
 def data_loader(folder):
     torch = pytest.importorskip("torch")
     keras_byorn.Examples(torch.utils.data.DataLoader([{}]))

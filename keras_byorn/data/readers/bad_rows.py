@@ -107,7 +107,7 @@ def raise_or_drop(rows, num_rows, on_bad):
         f"Dropped {len(rows):,} of {num_rows:,} rows that cannot be used; "
         "they are in `examples.dropped`. Most often: "
         + "; ".join(f"{n:,} × {text}" for text, n in reasons.most_common(3)),
-        stacklevel=6,
+        stacklevel=7,
     )
 
 

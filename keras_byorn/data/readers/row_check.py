@@ -73,5 +73,5 @@ def _warn_of_no_images(counts, name):
         warnings.warn(
             f"{without:,} of {len(counts):,} rows of {name} have no image. "
             "They are examples of text alone.",
-            stacklevel=6,
+            stacklevel=7,
         )

@@ -60,5 +60,5 @@ class SeenRanges:
                 f"{self._brightest:g} of 65535, and are nearly black. If they "
                 "hold fewer bits, pass `pixel_range=(0, 4095)` (12 bits) or "
                 "`(0, 1023)` (10 bits).",
-                stacklevel=5,
+                stacklevel=6,
             )
