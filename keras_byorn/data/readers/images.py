@@ -22,6 +22,8 @@ RASTER_FORMATS = (
     *("PNG", "JPEG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM"),
     *("JPEG2000", "AVIF"),
 )
+# Programs and drawings, and those that Pillow hands to other software.
+NOT_RASTER = {"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"}
 
 
 class ImageReader:
@@ -101,6 +103,8 @@ class ImageReader:
                 f"{', '.join(self._formats)}, see `formats=`. Received: "
                 f"a file that begins with {opening!r}"
             ) from None
+        except Exception as error:  # of many types, by format
+            raise _undecodable(error) from error
         with picture:
             return self._picture(picture)
 
@@ -115,10 +119,8 @@ class ImageReader:
             if is_deep(picture) and self._pixel_range is None:
                 self.seen.add(np.asarray(picture), range_of_picture(picture))
             return rgb_of_picture(picture, self._pixel_range)
-        except Exception as error:  # of many types, by format
-            raise ValueError(
-                f"the image cannot be decoded: {type(error).__name__}: {error}"
-            ) from error
+        except Exception as error:
+            raise _undecodable(error) from error
 
     def _array(self, value):
         channels = self._channels
@@ -154,15 +156,22 @@ class ImageReader:
         return rgb_of_array(array, self._pixel_range, channels)
 
 
+def _undecodable(error):
+    return ValueError(
+        f"the image cannot be decoded: {type(error).__name__}: {error}"
+    )
+
+
 def _installed(formats):
     """Returns the formats that this Pillow decodes; refuses unknown ones."""
     PIL.Image.init()
     names = [name.upper() for name in formats]
-    unknown = sorted(set(names) - {*PIL.Image.OPEN, *RASTER_FORMATS})
+    allowed = {*PIL.Image.OPEN, *RASTER_FORMATS} - NOT_RASTER
+    unknown = sorted(set(names) - allowed)
     if unknown:
         raise ValueError(
-            "`formats` must be names of Pillow's formats, one of "
-            f"{', '.join(sorted(PIL.Image.OPEN))}. Received: {unknown}"
+            "`formats` must be names of Pillow's raster formats, such as "
+            f"{', '.join(sorted(allowed))}. Received: {unknown}"
         )
     return tuple(name for name in names if name in PIL.Image.OPEN)
 

@@ -35,7 +35,7 @@ class ReadOptions:
         formats: sequence of strings. Formats of Pillow that are decoded.
             Defaults to `RASTER_FORMATS`.
         max_pixels: int. The most pixels of one image, to be decoded. Defaults
-            to `PIL.Image.MAX_IMAGE_PIXELS`.
+            to `PIL.Image.MAX_IMAGE_PIXELS`, Pillow's own limit.
         image_size: int or pair of ints, height and width. Defaults to that
             which `vlm` reads; without it, images stay as they are.
         pad: bool. `True` keeps the aspect ratio, with black bars; `False` does

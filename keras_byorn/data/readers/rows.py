@@ -86,8 +86,8 @@ def positional(source):
         return Columns(_columns_of_frame(source))
     if hasattr(source, "to_pylist") and hasattr(source, "slice"):
         return ArrowRows(source)
-    if hasattr(source, "row") and hasattr(source, "get_columns"):  # Polars
-        return Columns({column.name: column for column in source})
+    if hasattr(source, "row") and hasattr(source, "get_columns"):
+        return PolarsRows(source)
     if hasattr(source, "with_format") and hasattr(source, "features"):
         _refuse_stream(source)
         return _plain(source)
@@ -137,6 +137,19 @@ class ArrowRows:
 
     def __getitem__(self, index):
         return self._table.slice(index, 1).to_pylist()[0]
+
+
+class PolarsRows:
+    """Reads rows of a Polars data frame, as values of Python."""
+
+    def __init__(self, frame):
+        self._frame = frame
+
+    def __len__(self):
+        return len(self._frame)
+
+    def __getitem__(self, index):
+        return self._frame.row(index, named=True)
 
 
 def _of_arrow(value):

@@ -170,7 +170,8 @@ def test_dark_16_bit_images_warn():
         ({"channels": "second"}, "`channels` must be one of"),
         ({"limit": 0}, "`limit` must be at least 1"),
         ({"formats": "PNG"}, "`formats` must be a sequence"),
-        ({"formats": ["JPG"]}, r"Pillow's formats.*\['JPG'\]"),
+        ({"formats": ["JPG"]}, r"raster formats.*\['JPG'\]"),
+        ({"formats": ["eps"]}, r"raster formats.*\['EPS'\]"),
         ({"encoding": "utf-9"}, "`encoding` must be one.*'utf-9'"),
     ],
 )
