@@ -11,6 +11,7 @@ from reader_cases.case import (
     picture,
     read,
     refused,
+    tiny,
     write_jsonl,
 )
 
@@ -74,6 +75,25 @@ def line_separator(folder):
 def json_list(folder):
     examples = table(folder, json.dumps(ROWS, indent=2), "captions.json")
     assert_pairs(examples, PAIRS)
+
+
+@read(SECTION, ".json, LLaVA's, with pictures in files", "turn by turn")
+def llava_list(folder):
+    turns = [
+        {"from": "human", "value": "<image>\nwhat is it?"},
+        {"from": "gpt", "value": "a red one"},
+    ]
+    rows = [
+        {"id": "7", "image": "red.png", "conversations": turns},
+        {
+            "id": "8",
+            "image": "blue.png",
+            "conversations": [*turns[:1], {"from": "gpt", "value": "blue"}],
+        },
+    ]
+    examples = table(folder, json.dumps(rows), "llava.json", vlm=tiny())
+    assert_pairs(examples, [(RED, "a red one"), (BLUE, "blue")])
+    assert {e["prompts"] for e in examples} == {"what is it?\n"}
 
 
 @read(SECTION, ".json, COCO's annotations of captions", "joined by id")

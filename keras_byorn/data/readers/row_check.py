@@ -16,8 +16,8 @@ def check_rows(reader, rows, positions, task, on_bad, verbose):
         rows: a `Rows`.
         positions: sequence of N ints.
         task: `VisionLanguageTask` or `None`.
-        on_bad: `"raise"`, or `"drop"`, which leaves out what is too long for
-            the task as well.
+        on_bad: `"raise"`, or `"drop"`, which leaves out what does not fit the
+            task as well: too many tokens, or none.
         verbose: 0 or 1. Whether to show a progress bar.
 
     Returns:
@@ -39,7 +39,7 @@ def check_rows(reader, rows, positions, task, on_bad, verbose):
             bad[position] = bad_row(error, rows.ids[position], place)
         progress.add(1)
     if on_bad == "drop" and task is not None and good:
-        for index, reason in _too_long(task, found).items():
+        for index, reason in _unfit(task, found).items():
             position = good[index]
             place = rows.place(position)
             bad[position] = BadRow(rows.ids[position], place, reason)
@@ -50,21 +50,22 @@ def check_rows(reader, rows, positions, task, on_bad, verbose):
     return good if bad else positions, dropped
 
 
-def _too_long(task, found):
-    """Finds rows that the preprocessor would cut; a dict of reasons."""
+def _unfit(task, found):
+    """Finds rows that `PreparedExamples` would refuse; a dict of reasons."""
     prompts, responses, _ = zip(*found)
-    lengths = map(
-        task.packed_length,
-        task.tokenize_prompts(list(prompts)),
-        task.tokenize(list(responses)),
-    )
-    most = task.sequence_length
-    return {
-        index: "prompt and response must fit `vlm.preprocessor."
-        f"sequence_length`, {most} tokens. Received: {length}"
-        for index, length in enumerate(lengths)
-        if length > most
-    }
+    prompt_ids = task.tokenize_prompts(list(prompts))
+    response_ids = task.tokenize(list(responses))
+    reasons, most = {}, task.sequence_length
+    for index, (prompt, response) in enumerate(zip(prompt_ids, response_ids)):
+        length = task.packed_length(prompt, response)
+        if length > most:
+            reasons[index] = (
+                "prompt and response must fit `vlm.preprocessor."
+                f"sequence_length`, {most} tokens. Received: {length}"
+            )
+        elif not len(response):
+            reasons[index] = "the response has no token of the vocabulary"
+    return reasons
 
 
 def _warn_of_no_images(counts, name):
