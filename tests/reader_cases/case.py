@@ -109,7 +109,7 @@ def one_value(value, **options):
     """Reads one image in some form; returns its pixels."""
     examples = of_frame({"image": [value], "caption": ["it"]}, **options)
     (example,) = examples
-    assert example["prompts"], example["responses"] == (PROMPT, "it")
+    assert (example["prompts"], example["responses"]) == (PROMPT, "it")
     return example["images"]
 
 
