@@ -61,7 +61,8 @@ class PromptWriter:
         if (kind != "caption") != (QUESTION in prompt):
             raise ValueError(
                 "`prompt` must hold {question} where the data have questions, "
-                "and only there; `question_field` names their field. "
+                "and only there; `question_field` names their field, and "
+                "`response_field` alone reads captions. "
                 f"Received: {shortened(prompt)}"
             )
         has_token = self._token is not None and self._token in prompt
