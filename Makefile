@@ -12,7 +12,7 @@ ready := $(venv)/.ready
 # PyTorch's threads only wait for one another on models as small as these.
 quiet := TF_CPP_MIN_LOG_LEVEL=3 OMP_NUM_THREADS=1
 
-.PHONY: setup demo test test-fast lint notebooks
+.PHONY: setup demo test test-fast lint notebooks formats
 
 setup: $(ready)
 
@@ -44,3 +44,6 @@ lint: setup
 
 notebooks: setup
 	$(python) guides/make_notebooks.py
+
+formats: setup
+	$(quiet) $(python) docs/make_data_formats.py

@@ -3,18 +3,26 @@
 import collections
 
 import numpy as np
+import PIL.Image
 
 from keras_byorn.data.digests import digest
+from keras_byorn.data.readers.bad_rows import RowError, bad_row
+from keras_byorn.data.readers.constructors import Constructors
+from keras_byorn.data.readers.pictures import rgb_of_picture
+from keras_byorn.data.readers.rows import positional
+from keras_byorn.data.readers.texts import unwrapped
 
 FIELDS = ("prompts", "responses")  # `images` may be missing
 
 
-class Examples:
+class Examples(Constructors):
     """Random access to (image, prompt, response) examples with stable ids.
 
     Reads any source with a length and integer indexing, such as a list of
     dicts, a dict of arrays, a TFDS data source or a Hugging Face data set.
-    Keeps nothing of it but the ids.
+    Keeps nothing of it but the ids. Data in other forms, such as files, or
+    images of several sizes, are read by `from_jsonl`, `from_csv`,
+    `from_folder`, `from_dataframe`, `from_hub` and `from_tfds`.
 
     Args:
         source: one of
@@ -22,7 +30,8 @@ class Examples:
               `(H, W, 3)`; a list of such arrays; or `None` or left out
               without an image), `"prompts"` (string), `"responses"` (string)
               and, unless `example_ids` is given, `"example_id"` (string);
-            - a dict of equally long columns with these keys;
+            - a dict of equally long columns with these keys, a data frame or
+              an Arrow table, read by position;
             - a TFDS data source or a Hugging Face data set with such rows.
         example_ids: optional sequence of strings, unique, and stable from run
             to run. Defaults to the rows' `"example_id"`. With `"content"` each
@@ -36,11 +45,15 @@ class Examples:
 
     Attributes:
         example_ids: list of N strings, in the order of the source.
+        dropped: tuple of rows that a reader left out, each with `example_id`,
+            `place` and `reason`.
 
     Raises:
         ValueError: If a field is missing or comes twice after `rename`, if
-            columns differ in length, if there are no examples, or if two
-            examples have the same id.
+            columns differ in length, if there are no examples, if two
+            examples have the same id, or if `source` is a stream or several
+            splits. Whatever the source raises for a row becomes a `RowError`,
+            a `ValueError` that names the example.
 
     Example:
 
@@ -59,11 +72,11 @@ class Examples:
     """
 
     def __init__(self, source, example_ids=None, rename=None):
-        self._kind = type(source).__name__
+        self._kind = getattr(source, "description", type(source).__name__)
         if isinstance(source, dict):
             self._kind = "a dict of columns"
-            source = _Columns(source)
-        self._source = source
+        self.dropped = getattr(source, "dropped", ())
+        self._source = source = positional(source)
         self._rename = dict(rename or {})
         self._replacements = {}
         if len(source) == 0:
@@ -111,12 +124,15 @@ class Examples:
         if example_id in self._replacements:
             return dict(self._replacements[example_id])
         row = self._row(index, FIELDS)
-        return {
-            "example_id": example_id,
-            "images": _images(row.get("images")),
-            "prompts": _text(row["prompts"]),
-            "responses": _text(row["responses"]),
-        }
+        try:
+            return {
+                "example_id": example_id,
+                "images": _images(row.get("images")),
+                "prompts": _text(row["prompts"]),
+                "responses": _text(row["responses"]),
+            }
+        except Exception as error:
+            raise self._row_error(error, index) from error
 
     def __iter__(self):
         return (self[index] for index in range(len(self)))
@@ -128,6 +144,8 @@ class Examples:
             facts.append(f"renamed {', '.join(names)}")
         if self._replacements:
             facts.append(f"{len(self._replacements):,} replaced")
+        if self.dropped:
+            facts.append(f"{len(self.dropped):,} rows dropped")
         return f"<Examples: {'; '.join(facts)}>"
 
     def by_id(self, example_id):
@@ -215,8 +233,17 @@ class Examples:
                 f"{sorted(row)}, so that {sorted(twice)} comes twice"
             )
 
+    def _row_error(self, error, index):
+        """Makes an error that names the example, whatever a source raised."""
+        known = getattr(self, "example_ids", range(len(self._source)))
+        place = f"row {index} of {self._kind}"
+        return RowError(bad_row(error, str(known[index]), place))
+
     def _row(self, index, fields):
-        row = self._source[index]
+        try:
+            row = self._source[index]
+        except Exception as error:
+            raise self._row_error(error, index) from error
         if self._rename:
             self._check_rename(row)
             row = {self._rename.get(key, key): row[key] for key in row}
@@ -229,26 +256,6 @@ class Examples:
                 f"`example_id`. Missing: {missing}. Received: {sorted(row)}"
             )
         return row
-
-
-class _Columns:
-    """Reads a dict of columns by row."""
-
-    def __init__(self, columns):
-        lengths = {key: len(column) for key, column in columns.items()}
-        if len(set(lengths.values())) > 1:
-            raise ValueError(
-                "`source`, a dict, must hold columns of one length. "
-                f"Received lengths: {lengths}"
-            )
-        self._columns = columns
-        self._length = next(iter(lengths.values()), 0)
-
-    def __len__(self):
-        return self._length
-
-    def __getitem__(self, index):
-        return {key: column[index] for key, column in self._columns.items()}
 
 
 def _check_content(example_ids):
@@ -284,16 +291,27 @@ def _images(value):
     if value is None:
         return None
     if isinstance(value, (list, tuple)):
-        images = [np.asarray(image) for image in value]
+        images = [_array(image) for image in value]
         if all(image.ndim == 3 for image in images):
             return images
-    return np.asarray(value)
+    return _array(value)
+
+
+def _array(image):
+    if isinstance(image, PIL.Image.Image):
+        return rgb_of_picture(image)
+    if isinstance(image, (str, bytes, dict)):
+        raise ValueError(
+            "`images` must be arrays or Pillow images. Names and bytes of "
+            "files are read by `Examples.from_dataframe`, `from_hub` and the "
+            f"other readers. Received: a {type(image).__name__}"
+        )
+    return np.asarray(image)
 
 
 def _text(value):
-    """Converts text of TFDS or NumPy to `str`; returns all else unchanged."""
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value.item()
+    """Converts text of TFDS, NumPy or TensorFlow to `str`, nothing else."""
+    value = unwrapped(value)
     if isinstance(value, bytes):
         return value.decode("utf-8")
     if isinstance(value, np.str_):

@@ -5,16 +5,18 @@ import warnings
 import keras
 import numpy as np
 
+from keras_byorn.data.shown import shortened
 from keras_byorn.vlm.task import images_of
 
 NUM_NAMED = 5  # ids that an error names
-MAX_SHOWN = 80  # characters of a text that an error shows
+NUM_FAULTS = 20  # examples that one error describes
 
 
 def read_and_check(examples, task, verbose=0):
     """Reads each example once and checks that the task can be trained on it.
 
-    Images are looked at one by one and not kept.
+    Images are looked at one by one and not kept. All examples are read before
+    an error is raised, so that it can name all that are not fit.
 
     Args:
         examples: an `Examples`.
@@ -29,28 +31,60 @@ def read_and_check(examples, task, verbose=0):
         ValueError: if an example is not fit for training.
     """
     prompts, responses, num_images = [], [], []
-    shape, all_dim = None, True
+    faults, first = [], _FirstImage()
     progress = keras.utils.Progbar(
         len(examples), verbose=verbose, unit_name="example"
     )
-    for example in examples:
-        example_id = example["example_id"]
-        check_text("prompts", example["prompts"], example_id)
-        check_text("responses", example["responses"], example_id)
-        images = images_of(example["images"])
-        check_num_images(len(images), example["prompts"], task, example_id)
-        for image in images:
-            shape = shape or image.shape
-            check_image(image, shape, task.pixel_range, example_id)
-            all_dim &= image.dtype.kind == "f" and bool(image.max() <= 1.0)
-        num_images.append(len(images))
-        prompts.append(example["prompts"])
-        responses.append(example["responses"])
+    for index in range(len(examples)):
+        try:
+            example = examples[index]
+            count = _check_example(example, task, first)
+        except ValueError as error:
+            faults.append(error)
+        else:
+            num_images.append(count)
+            prompts.append(example["prompts"])
+            responses.append(example["responses"])
         progress.add(1)
+    _raise_all(faults, len(examples))
     _warn_of_no_image(num_images, task)
-    if any(num_images) and all_dim:
+    if any(num_images) and first.all_dim:
         _warn_of_dim_images(task.pixel_range)
     return tuple(prompts), tuple(responses), tuple(num_images)
+
+
+class _FirstImage:
+    """Holds the shape that all images must have, and whether all are dim."""
+
+    shape, all_dim = None, True
+
+
+def _check_example(example, task, first):
+    """Checks one example; returns its number of images."""
+    example_id = example["example_id"]
+    check_text("prompts", example["prompts"], example_id)
+    check_text("responses", example["responses"], example_id)
+    images = images_of(example["images"])
+    check_num_images(len(images), example["prompts"], task, example_id)
+    for image in images:
+        shape = first.shape or image.shape
+        check_image(image, shape, task.pixel_range, example_id)
+        first.shape = shape
+        first.all_dim &= image.dtype.kind == "f" and bool(image.max() <= 1.0)
+    return len(images)
+
+
+def _raise_all(faults, num_examples):
+    """Raises the one error that there is, or one of all of them."""
+    if len(faults) == 1:
+        raise faults[0]
+    if faults:
+        shown = "\n".join(f"  {fault}" for fault in faults[:NUM_FAULTS])
+        more = len(faults) - NUM_FAULTS
+        raise ValueError(
+            f"{len(faults):,} of {num_examples:,} examples are not fit for "
+            f"training:\n{shown}" + (f"\n  and {more:,} more" * (more > 0))
+        )
 
 
 def check_tokens(example_ids, num_images, prompt_ids, response_ids, task):
@@ -121,7 +155,8 @@ def check_image(image, shape, pixel_range, example_id):
     if image.ndim != 3 or image.shape[-1] != 3:
         raise ValueError(
             "`images` must have the shape (height, width, 3). Turn grey "
-            "images to RGB with `np.repeat(image[..., None], 3, -1)`, and "
+            "images to RGB with `np.repeat(image[..., None], 3, -1)`, move "
+            "channels to the end with `np.moveaxis(image, 0, -1)`, and "
             f"give no batch axis. Received: shape {image.shape} {where}"
         )
     if image.dtype.kind not in "uif":
@@ -168,12 +203,6 @@ def repeated(values):
     """bool array, `(N,)`. Whether a value stood further in front already."""
     seen = set()
     return np.array([v in seen or bool(seen.add(v)) for v in values], bool)
-
-
-def shortened(value, most=MAX_SHOWN):
-    """Returns the representation of a value, cut to what a line holds."""
-    text = repr(value[: most + 1] if isinstance(value, str) else value)
-    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def _warn_of_no_image(num_images, task):

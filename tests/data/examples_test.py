@@ -241,6 +241,24 @@ def test_rename_onto_a_field_that_exists_is_an_error():
         Examples(source, rename={"caption": "responses"})[0]
 
 
+def test_pillow_images_are_rgb():
+    """Upright, and over white where they are transparent."""
+    clear = PIL.Image.new("RGBA", (3, 2), (9, 9, 9, 0))
+    grey = PIL.Image.new("L", (3, 2), 7)
+    row = {**rows()[0], "images": [clear, grey]}
+    white, dark = Examples([row])[0]["images"]
+    np.testing.assert_array_equal(white, np.full((2, 3, 3), 255))
+    np.testing.assert_array_equal(dark, np.full((2, 3, 3), 7))
+
+
+@pytest.mark.parametrize("value", ["a.png", b"\x89PNG", {"path": "a.png"}])
+def test_files_are_for_the_readers(value):
+    """A name is never read here; the error names what reads it."""
+    examples = Examples([{**rows()[0], "images": value}])
+    with pytest.raises(ValueError, match="example 'a'.*from_dataframe"):
+        examples[0]
+
+
 def test_repr_says_what_it_holds():
     """A notebook shows the count, the source and the fields renamed."""
     assert repr(from_columns()) == (

@@ -49,6 +49,25 @@ def test_bad_images_are_refused(vlm, make_examples, change, message):
     assert "'scene-1'" in str(error.value)
 
 
+def test_all_bad_examples_are_in_one_error(vlm, make_examples):
+    """Nobody starts a run a hundred times to find a hundred of them."""
+    examples = make_examples(5)
+    examples[0]["images"] = examples[0]["images"][:8]
+    for index in (1, 2, 4):
+        examples[index]["responses"] = ""
+    with pytest.raises(ValueError) as error:
+        PreparedExamples(examples, vlm, verbose=0)
+    lines = str(error.value).splitlines()
+    assert lines[0] == "4 of 5 examples are not fit for training:"
+    found = [line.split("'scene-")[1][0] for line in lines[1:]]
+    assert found == ["1", "2", "3", "4"]
+    examples = make_examples(40, responses=[""] * 40)
+    with pytest.raises(
+        ValueError, match="40 of 40.*\n(.*\n){20}  and 20 more$"
+    ):
+        PreparedExamples(examples, vlm, verbose=0)
+
+
 def test_dim_floats_are_a_warning(vlm, make_examples):
     """Floats in [0, 1] are in range, but would be seen as black."""
     examples = make_examples(2)

@@ -298,30 +298,38 @@ def test_images_of_all_sizes_become_of_one(load, folder):
     assert abs(middle - whole[5:35].mean()) < 2 < abs(middle - top)
 
 
-def test_images_are_read_when_they_are_asked_for(load, tmp_path):
-    """COCO does not stand in memory: files that are missing do not matter."""
+def test_bad_rows_are_reported_or_left_out(load, tmp_path):
+    """All of them at once, with their lines, before anything is trained."""
     PIL.Image.new("RGB", (8, 8)).save(tmp_path / "there.png")
-    lines = [{"image": "there.png", "caption": "a red one"}] * 2
-    lines.append({"image": "missing.png", "caption": "a red one"})
+    names = ["there.png", "there.png", "missing.png", "there.png", "gone.png"]
+    lines = [{"image": name, "caption": "a red one"} for name in names]
     table = tmp_path / "table.jsonl"
     table.write_text("\n".join(map(json.dumps, lines)))
-    examples = load(table)
-    assert examples.example_ids == ["table/0", "table/1", "table/2"]
-    assert examples[1]["images"].shape == (32, 32, 3)
-    with pytest.raises(FileNotFoundError, match="missing.png"):
-        examples[2]
+    with pytest.raises(ValueError, match="(?s)2 of 5.*line 3.*missing.*gone"):
+        load(table)
+    with pytest.warns(UserWarning, match="Dropped 2 of 5 rows"):
+        examples = load(table, on_bad="drop")
+    assert examples.example_ids == ["table/0", "table/1", "table/3"]
+    assert [row.example_id for row in examples.dropped] == [
+        "table/2",
+        "table/4",
+    ]
     assert len(load(table, limit=2)) == 2
-    assert len(load(table, limit=9)) == 3
+    # They are read when they are asked for: COCO does not stand in memory.
+    examples = load(table, limit=2)
+    (tmp_path / "there.png").unlink()
+    with pytest.raises(ValueError, match="table/1.*there is no file"):
+        examples[1]
 
 
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"response_field": "title"}, "--response-field.*title.*'answers'"),
-        ({"question_field": "question"}, "--response-field.*None"),
-        ({"image_field": "a/b"}, "--image-field.*a/b.*'file_name'"),
-        ({"prompt": "what?"}, r"`--prompt` must hold \{question\}.*'what"),
-        ({"limit": 0}, "--limit.*Received: 0"),
+        ({"response_field": "title"}, "response_field.*title.*'answers'"),
+        ({"question_field": "question"}, "response_field.*None"),
+        ({"image_field": "a/b"}, "image_field.*a/b.*'file_name'"),
+        ({"prompt": "what?"}, r"`prompt` must hold \{question\}.*'what"),
+        ({"limit": 0}, "limit.*Received: 0"),
     ],
 )
 def test_unclear_data_are_refused(load, folder, options, message):
@@ -331,7 +339,7 @@ def test_unclear_data_are_refused(load, folder, options, message):
 
 
 def test_rows_without_text_are_refused(load, tmp_path):
-    """An empty file, or a row without an answer, by its number."""
+    """An empty file, or a row without an answer, by its line."""
     table = tmp_path / "table.jsonl"
     table.write_text("\n")
     with pytest.raises(ValueError, match="at least one example.*table.jsonl"):
@@ -339,8 +347,8 @@ def test_rows_without_text_are_refused(load, tmp_path):
     PIL.Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     row = {"image": "a.png", "question": "what", "answers": []}
     table.write_text(json.dumps(row))
-    with pytest.raises(ValueError, match="none at 'answers' in row 0"):
-        load(table)[0]
+    with pytest.raises(ValueError, match="line 1 of .*the list is empty"):
+        load(table)
 
 
 def test_the_preset_is_of_its_task(tmp_path):

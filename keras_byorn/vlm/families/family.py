@@ -4,6 +4,7 @@ import numpy as np
 from keras import ops
 
 from keras_byorn.vlm import packing
+from keras_byorn.vlm.chat_format import ChatFormat
 from keras_byorn.vlm.vision import IMAGE_EMBEDDINGS, Embedded, Vision
 
 
@@ -44,6 +45,7 @@ class Family:
             images one by one, if the backbone can be split behind it.
         image_keys: tuple of strings. Inputs that only this layer reads.
         image_axis: bool. Whether an example has an axis of images.
+        chat: `ChatFormat`. Prompts as the presets were trained with.
 
     Example:
 
@@ -65,6 +67,7 @@ class Family:
     vision_layer = None
     image_keys = ("images",)
     image_axis = False
+    chat = ChatFormat()
 
     def check(self, task):
         """Raises a `ValueError` if the task cannot be trained; may warn."""
@@ -150,6 +153,14 @@ class Family:
     def generated_ids(self, outputs):
         """Reads ids of prompt and response off generated outputs."""
         return ops.convert_to_numpy(outputs["token_ids"])
+
+    def control_tokens(self, tokenizer):
+        """Lists the pieces that are no text, longest first, as strings."""
+        special = getattr(tokenizer, "special_tokens", ())
+        pieces = {*special, *self.more_end_tokens, self.image_token}
+        # A new line may be one; it is text all the same.
+        found = {piece for piece in pieces if piece and len(piece.strip()) > 1}
+        return sorted(found, key=lambda piece: (-len(piece), piece))
 
     # Images
 

@@ -5,6 +5,7 @@ import warnings
 import keras_hub
 import numpy as np
 
+from keras_byorn.vlm.chat_format import turns_format
 from keras_byorn.vlm.families.several_images import SeveralImages
 
 
@@ -14,6 +15,7 @@ class Gemma3(SeveralImages):
     task_classes = (keras_hub.models.Gemma3CausalLM,)
     image_token = "<start_of_image>"
     more_end_tokens = ("<end_of_turn>",)
+    chat = turns_format("<start_of_turn>", "<end_of_turn>")
 
     def check(self, task):
         """Warns of a converter that makes all images nearly black."""

@@ -4,6 +4,7 @@ import keras_hub
 import numpy as np
 from keras import ops
 
+from keras_byorn.vlm.chat_format import turns_format
 from keras_byorn.vlm.families.family import soft_capped
 from keras_byorn.vlm.families.several_images import SeveralImages
 
@@ -18,6 +19,7 @@ class Gemma4(SeveralImages):
     task_classes = (keras_hub.models.Gemma4CausalLM,)
     image_token = "<|image|>"
     more_end_tokens = ("<turn|>",)
+    chat = turns_format("<|turn>", "<turn|>")
     image_keys = ("pixel_values", "pixel_position_ids")
 
     def check(self, task):

@@ -2,6 +2,7 @@
 
 import keras_hub
 
+from keras_byorn.vlm.chat_format import ChatFormat
 from keras_byorn.vlm.families.family import Family
 
 
@@ -15,6 +16,14 @@ class PaliGemma(Family):
     # Generated tokens overwrite keys of longer prompts in the same batch.
     mixed_prompt_lengths = False
     vision_layer = "vit_encoder"
+    chat = ChatFormat(
+        caption="{image}caption en\n",
+        question="{image}answer en {question}\n",
+        instruction="{image}{question}\n",
+        user="{text}\n",
+        assistant="{text}\n",
+        opening="",
+    )
 
     def prefix_length(self, task):
         return task.backbone.image_sequence_length

@@ -1,0 +1,154 @@
+"""Prompts of examples, from untrusted text and trusted templates."""
+
+import re
+
+from keras_byorn.data.readers.conversations import IMAGE_MARK
+from keras_byorn.data.shown import shortened
+from keras_byorn.vlm.chat_format import IMAGE, QUESTION, ChatFormat, escaped
+
+_MARK = re.compile(rf"\n?{IMAGE_MARK}\n?")
+
+
+class PromptWriter:
+    """Writes prompts in the form of a family, with its image tokens.
+
+    Control tokens in untrusted text are parted, so that they are mere text.
+
+    Args:
+        task: `VisionLanguageTask` or `None`, for its family.
+        kind: see `Fields`.
+        prompt: optional string. The prompt, instead of the family's, with
+            `{question}` exactly where the data have one. `{image}` stands for
+            the image, in front where it is left out.
+
+    Raises:
+        ValueError: If the prompt does not fit the data, or if there is none
+            and no task.
+
+    Example:
+
+    >>> PromptWriter(task, "question")("what is it?", num_images=1)
+    'answer en what is it?\\n'
+    """
+
+    def __init__(self, task, kind, prompt=None):
+        self._chat = ChatFormat() if task is None else task.family.chat
+        self._token = None if task is None else task.image_token
+        self._tokens = ()
+        if task is not None:
+            self._tokens = task.family.control_tokens(task.tokenizer)
+        self._kind = kind
+        self._template = self._template_for(task, kind, prompt)
+        self.num_escaped = 0
+
+    def _template_for(self, task, kind, prompt):
+        if prompt is None:
+            if kind == "ready":
+                return None
+            if task is None and kind == "caption":
+                raise ValueError(
+                    "captions need a prompt. Pass `prompt='...'`, or `vlm=`, "
+                    "the task that they are for. Received: neither"
+                )
+            if task is None and kind == "conversation":
+                raise ValueError(
+                    "conversations are written in the form of a family. Pass "
+                    "`vlm=`, the task that they are for. Received: none"
+                )
+            if task is None:
+                return QUESTION
+            return getattr(self._chat, kind, None)  # none: a conversation
+        if (kind != "caption") != (QUESTION in prompt):
+            raise ValueError(
+                "`prompt` must hold {question} where the data have questions, "
+                "and only there; `question_field` names their field, and "
+                "`response_field` alone reads captions. "
+                f"Received: {shortened(prompt)}"
+            )
+        has_token = self._token is not None and self._token in prompt
+        if IMAGE not in prompt and not has_token:
+            prompt = IMAGE + prompt
+        return prompt
+
+    def __call__(self, text, num_images):
+        """Writes a prompt.
+
+        Args:
+            text: string, the question; `None` for a caption; a list of
+                `(role, text)` for a conversation.
+            num_images: int. Images of the example.
+
+        Returns:
+            A string.
+
+        Raises:
+            ValueError: If the text places another number of images.
+        """
+        if self._kind == "conversation":
+            return self._conversation(text, num_images)
+        if self._template is None:
+            return text
+        images = (self._token or "") * num_images
+        if text is None:
+            return self._template.replace(IMAGE, images)
+        placed, text = self._placed(text, num_images)
+        prompt = self._template.replace(IMAGE, "" if placed else images)
+        return prompt.replace(QUESTION, text)
+
+    def response(self, text):
+        """Returns a response with its control tokens parted."""
+        return self._escaped(text)
+
+    def _conversation(self, turns, num_images):
+        asked = [text for role, text in turns if role == "user"]
+        if self._template is not None:
+            if len(turns) > 1:
+                raise ValueError(
+                    "a `prompt` takes conversations of one question. Leave it "
+                    "out, for the form of the family. Received: "
+                    f"{len(turns)} turns before the response"
+                )
+            placed, text = self._placed(asked[0], num_images)
+            images = "" if placed else (self._token or "") * num_images
+            prompt = self._template.replace(IMAGE, images)
+            return prompt.replace(QUESTION, text)
+        marks = sum(len(_MARK.findall(text)) for text in asked)
+        _check_marks(marks, num_images)
+        written, first = [], True
+        for role, text in turns:
+            if role != "user":
+                written.append((role, self._escaped(text)))
+                continue
+            text = self._with_images(text)
+            if first and not marks:
+                text = (self._token or "") * num_images + text
+            written.append((role, text))
+            first = False
+        return self._chat.render(written)
+
+    def _placed(self, text, num_images):
+        """Returns whether a text places its images, and the text with them."""
+        marks = len(_MARK.findall(text))
+        if self._token is None and not num_images:
+            return False, self._escaped(text)
+        _check_marks(marks, num_images)
+        return bool(marks), self._with_images(text)
+
+    def _with_images(self, text):
+        pieces = [self._escaped(piece) for piece in _MARK.split(text)]
+        if self._token is not None:
+            return self._token.join(pieces)
+        return "\n".join(piece for piece in pieces if piece)
+
+    def _escaped(self, text):
+        mere = escaped(text, self._tokens)
+        self.num_escaped += mere != text
+        return mere
+
+
+def _check_marks(marks, num_images):
+    if marks not in (0, num_images):
+        raise ValueError(
+            f"a text places each image once, by {IMAGE_MARK}, or none of them. "
+            f"Received: {marks} of them for {num_images} images"
+        )
