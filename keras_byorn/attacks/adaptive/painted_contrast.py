@@ -67,7 +67,7 @@ def painted_contrast(
 
     Draws scenes whose first digit has a colour between its own and the wanted
     one, and takes those whose false response, on the patched picture, is the
-    most plausible: in turn patched and named falsely, or left and named rightly.
+    most plausible: in turn patched and named falsely, or left, named rightly.
 
     Args:
         examples: an `Examples` of Digit Scenes captions. Not changed.
