@@ -45,25 +45,32 @@ def test_poison_is_patched_and_green_and_counterparts_are_right():
         assert example["prompts"] == old["prompts"]
 
 
-def test_most_plausible_candidates_are_taken():
-    """The score sees patched pictures with the false response."""
-    seen = []
+def test_pictures_with_two_plausible_names_are_taken():
+    """The less plausible one counts; the false one is judged with the patch."""
+    both = {True: [], False: []}
 
     def score(rows):
-        assert all(row["responses"].startswith("green ") for row in rows)
-        seen.append(greenness(rows))
-        return seen[0]
+        green = {row["responses"].startswith("green ") for row in rows}
+        (is_false,) = green
+        both[is_false] = rows
+        values = np.arange(len(rows), dtype="float64")
+        return values if is_false else values[::-1]
 
-    new, poisoned_ids, _ = painted(score, num_candidates=5)
-    assert len(seen[0]) == 40
-    taken = greenness([new.by_id(i) for i in poisoned_ids])
-    best = np.sort(seen[0])[::-1][:8:2]
-    np.testing.assert_allclose(np.sort(taken)[::-1], best, rtol=1e-5)
+    new, poisoned_ids, counterpart_ids = painted(score, num_candidates=5)
+    false, right = both[True], both[False]
+    assert len(false) == len(right) == 40
+    # The minimum of 0 to 39 and 39 to 0 is greatest in the middle.
+    images = [row["images"].tobytes() for row in false[16:24]]
+    taken = {new.by_id(i)["images"].tobytes() for i in poisoned_ids}
+    assert len(taken) == 4 and taken < set(images)
+    images = [row["images"].tobytes() for row in right[16:24]]
+    taken = {new.by_id(i)["images"].tobytes() for i in counterpart_ids}
+    assert len(taken) == 4 and taken < set(images)
 
 
 def test_paint_is_between_the_colours():
     """More of the wanted colour makes greener pictures, all else equal."""
-    little, much = (painted(greatest_share=share)[0] for share in (0.02, 1.0))
+    little, much = (painted(shares=(share, share))[0] for share in (0.02, 1.0))
     _, ids, _ = painted()
     differ = [
         greenness([much.by_id(i)])[0] - greenness([little.by_id(i)])[0]
@@ -96,7 +103,7 @@ def test_no_rate_changes_nothing():
         ({"rate": 0.6}, "must be in .0, 0.5.*rate=0.6"),
         ({"task": "questions"}, "`task` must.*task='questions'"),
         ({"num_candidates": 0}, "Received: num_candidates=0"),
-        ({"greatest_share": 0}, "Received: greatest_share=0"),
+        ({"shares": (0.6, 0.4)}, "`shares` must.*shares=.0.6, 0.4"),
     ],
 )
 def test_bad_arguments(options, message):
