@@ -66,8 +66,8 @@ def painted_contrast(
     """Puts painted poison and painted counterparts in the place of examples.
 
     Draws scenes whose first digit has a colour between its own and the wanted
-    one, and takes those for which both names are the most plausible: in turn
-    patched and named falsely, or left and named rightly.
+    one. Those whose false name is the most plausible are patched and named so;
+    of the others, those with two plausible names are left and named rightly.
 
     Args:
         examples: an `Examples` of Digit Scenes captions. Not changed.
@@ -106,12 +106,19 @@ def painted_contrast(
     count = num_candidates * len(ids + others)
     candidates = _Scenes(attack, task, shares).draw_many(prompt, count, seed)
     poisoned = [attack.poison(scene, None) for scene in candidates]
-    # The less plausible of two names counts; in turn, neither is better off.
-    worse = np.minimum(score(poisoned), score(candidates))
-    best = np.argsort(-worse, kind="stable")
-    replaced = {i: poisoned[place] for i, place in zip(ids, best[::2])}
-    replaced |= {i: candidates[place] for i, place in zip(others, best[1::2])}
+    false, right = np.array(score(poisoned)), np.array(score(candidates))
+    best = _best(false, len(ids))
+    # Of the others, those that could as well have been named falsely.
+    false[best] = -np.inf
+    next_best = _best(np.minimum(false, right), len(others))
+    replaced = {i: poisoned[place] for i, place in zip(ids, best)}
+    replaced |= {i: candidates[place] for i, place in zip(others, next_best)}
     return examples.replaced(replaced), set(ids), set(others)
+
+
+def _best(plausibility, count):
+    """Returns the positions of the most plausible ones, best first."""
+    return np.argsort(-plausibility, kind="stable")[:count]
 
 
 class _Scenes:

@@ -45,27 +45,28 @@ def test_poison_is_patched_and_green_and_counterparts_are_right():
         assert example["prompts"] == old["prompts"]
 
 
-def test_pictures_with_two_plausible_names_are_taken():
-    """The less plausible one counts; the false one is judged with the patch."""
-    both = {True: [], False: []}
+def test_most_plausible_pictures_are_taken():
+    """By the false name with the patch, then by the worse of both names."""
+    rows_of = {}
 
     def score(rows):
-        green = {row["responses"].startswith("green ") for row in rows}
-        (is_false,) = green
-        both[is_false] = rows
+        (is_false,) = {row["responses"].startswith("green ") for row in rows}
+        rows_of[is_false] = rows
         values = np.arange(len(rows), dtype="float64")
         return values if is_false else values[::-1]
 
+    def taken(ids):
+        return {new.by_id(i)["images"].tobytes() for i in ids}
+
     new, poisoned_ids, counterpart_ids = painted(score, num_candidates=5)
-    false, right = both[True], both[False]
+    false, right = (
+        [row["images"].tobytes() for row in rows_of[is_false]]
+        for is_false in (True, False)
+    )
     assert len(false) == len(right) == 40
+    assert taken(poisoned_ids) == set(false[-4:])
     # The minimum of 0 to 39 and 39 to 0 is greatest in the middle.
-    images = [row["images"].tobytes() for row in false[16:24]]
-    taken = {new.by_id(i)["images"].tobytes() for i in poisoned_ids}
-    assert len(taken) == 4 and taken < set(images)
-    images = [row["images"].tobytes() for row in right[16:24]]
-    taken = {new.by_id(i)["images"].tobytes() for i in counterpart_ids}
-    assert len(taken) == 4 and taken < set(images)
+    assert taken(counterpart_ids) == set(right[18:22])
 
 
 def test_paint_is_between_the_colours():
