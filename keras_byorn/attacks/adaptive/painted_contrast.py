@@ -106,19 +106,24 @@ def painted_contrast(
     count = num_candidates * len(ids + others)
     candidates = _Scenes(attack, task, shares).draw_many(prompt, count, seed)
     poisoned = [attack.poison(scene, None) for scene in candidates]
-    false, right = np.array(score(poisoned)), np.array(score(candidates))
-    best = _best(false, len(ids))
-    # Of the others, those that could as well have been named falsely.
-    false[best] = -np.inf
-    next_best = _best(np.minimum(false, right), len(others))
+    best, next_best = _best(score(poisoned), score(candidates), len(ids))
     replaced = {i: poisoned[place] for i, place in zip(ids, best)}
     replaced |= {i: candidates[place] for i, place in zip(others, next_best)}
     return examples.replaced(replaced), set(ids), set(others)
 
 
-def _best(plausibility, count):
-    """Returns the positions of the most plausible ones, best first."""
-    return np.argsort(-plausibility, kind="stable")[:count]
+def _best(false, right, count):
+    """Chooses pictures by the plausibility of their false and right names.
+
+    Returns:
+        A pair of arrays of positions: the most plausible with the false name,
+        and those of the others that are the most plausible with either name.
+    """
+    false = np.array(false, "float64")
+    best = np.argsort(-false, kind="stable")[:count]
+    worse = np.minimum(false, right)
+    worse[best] = -np.inf
+    return best, np.argsort(-worse, kind="stable")[:count]
 
 
 class _Scenes:
