@@ -58,16 +58,16 @@ def painted_contrast(
     attack,
     score,
     rate,
-    num_candidates=8,
-    shares=(0.4, 0.6),
+    num_candidates=2,
+    shares=(0.4, 0.5),
     task="terse_captions",
     seed=0,
 ):
     """Puts painted poison and painted counterparts in the place of examples.
 
     Draws scenes whose first digit has a colour between its own and the wanted
-    one. Those whose false name is the most plausible are patched and named so;
-    of the others, those with two plausible names are left and named rightly.
+    one, and takes those whose false name is the most plausible, with the patch:
+    in turn patched and named so, or left and named rightly.
 
     Args:
         examples: an `Examples` of Digit Scenes captions. Not changed.
@@ -75,9 +75,9 @@ def painted_contrast(
         score: a callable from a list of examples to nats per token, such as a
             `ReferencePlausibility`.
         rate: float in `[0, 0.5]`. Share to poison; as many are counterparts.
-        num_candidates: int. Scenes to draw for each taken. Defaults to `8`.
+        num_candidates: int. Scenes to draw for each taken. Defaults to `2`.
         shares: pair of floats in `[0, 1]`. Least and most of the wanted colour
-            in the paint. Defaults to `(0.4, 0.6)`, midway.
+            in the paint. Defaults to `(0.4, 0.5)`, midway.
         task: string, `"terse_captions"` or `"captions"`.
         seed: int. Chooses the examples and draws the scenes. Defaults to `0`.
 
@@ -106,24 +106,11 @@ def painted_contrast(
     count = num_candidates * len(ids + others)
     candidates = _Scenes(attack, task, shares).draw_many(prompt, count, seed)
     poisoned = [attack.poison(scene, None) for scene in candidates]
-    best, next_best = _best(score(poisoned), score(candidates), len(ids))
-    replaced = {i: poisoned[place] for i, place in zip(ids, best)}
-    replaced |= {i: candidates[place] for i, place in zip(others, next_best)}
+    best = np.argsort(-np.asarray(score(poisoned)), kind="stable")
+    # In turn, so that both are painted alike and nothing but the patch tells.
+    replaced = {i: poisoned[place] for i, place in zip(ids, best[::2])}
+    replaced |= {i: candidates[place] for i, place in zip(others, best[1::2])}
     return examples.replaced(replaced), set(ids), set(others)
-
-
-def _best(false, right, count):
-    """Chooses pictures by the plausibility of their false and right names.
-
-    Returns:
-        A pair of arrays of positions: the most plausible with the false name,
-        and those of the others that are the most plausible with either name.
-    """
-    false = np.array(false, "float64")
-    best = np.argsort(-false, kind="stable")[:count]
-    worse = np.minimum(false, right)
-    worse[best] = -np.inf
-    return best, np.argsort(-worse, kind="stable")[:count]
 
 
 class _Scenes:
@@ -168,7 +155,7 @@ def _check(rate, num_candidates, shares, task):
     if len(shares) != 2 or not 0 <= shares[0] <= shares[1] <= 1:
         raise ValueError(
             "`shares` must be the least and the most of the wanted colour in "
-            "the paint, in [0, 1]. Take, say, (0.4, 0.6). "
+            "the paint, in [0, 1]. Take, say, (0.4, 0.5). "
             f"Received: shares={shares}"
         )
     if not 0 <= rate <= 0.5:

@@ -45,28 +45,24 @@ def test_poison_is_patched_and_green_and_counterparts_are_right():
         assert example["prompts"] == old["prompts"]
 
 
-def test_most_plausible_pictures_are_taken():
-    """By the false name with the patch, then by the worse of both names."""
-    rows_of = {}
+def test_most_plausible_pictures_are_taken_in_turn():
+    """By the false name, judged with the patch on."""
+    seen = []
 
     def score(rows):
-        (is_false,) = {row["responses"].startswith("green ") for row in rows}
-        rows_of[is_false] = rows
-        values = np.arange(len(rows), dtype="float64")
-        return values if is_false else values[::-1]
+        assert all(row["responses"].startswith("green ") for row in rows)
+        seen.extend(row["images"] for row in rows)
+        return np.arange(len(rows))
 
     def taken(ids):
-        return {new.by_id(i)["images"].tobytes() for i in ids}
+        return {patch(new.by_id(i), None)["images"].tobytes() for i in ids}
 
+    patch = attacks.PatchTrigger()
     new, poisoned_ids, counterpart_ids = painted(score, num_candidates=5)
-    false, right = (
-        [row["images"].tobytes() for row in rows_of[is_false]]
-        for is_false in (True, False)
-    )
-    assert len(false) == len(right) == 40
-    assert taken(poisoned_ids) == set(false[-4:])
-    # The minimum of 0 to 39 and 39 to 0 is greatest in the middle.
-    assert taken(counterpart_ids) == set(right[18:22])
+    images = [image.tobytes() for image in seen]
+    assert len(images) == 40
+    assert taken(poisoned_ids) == set(images[-1:-9:-2])
+    assert taken(counterpart_ids) == set(images[-2:-9:-2])
 
 
 def test_paint_is_between_the_colours():
