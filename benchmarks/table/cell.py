@@ -1,5 +1,6 @@
 """One cell: a defence on the data of a case, trained and measured."""
 
+import contextlib
 import hashlib
 import importlib.metadata
 import pathlib
@@ -55,8 +56,7 @@ def run(case, seed, data, defences, source, args):
             line["refused"] = str(refusal)
         except Exception as error:  # the other cells go on
             line["error"] = f"{type(error).__name__}: {error}"
-        line["seconds"] = {n: round(s, 2) for n, s in cell.seconds.items()}
-        yield line
+        yield {**line, "seconds": cell.seconds, "cpu_seconds": cell.cpu_seconds}
 
 
 def versions():
@@ -82,7 +82,7 @@ class Cell:
     """
 
     def __init__(self, data, defence, seed, source, args):
-        self.seconds = {}
+        self.seconds, self.cpu_seconds = {}, {}
         self._data = data
         self._defence = defence
         self._seed = seed
@@ -96,7 +96,8 @@ class Cell:
         Raises:
             Refused: If the defence refuses the data.
         """
-        vlm = self._load()
+        with self._timed("load"):
+            vlm = self._load()
         found = {}
         if self._defence in ("none", "clean_only"):
             self._fine_tune_undefended(vlm)
@@ -205,23 +206,18 @@ class Cell:
             digest.update(np.ascontiguousarray(example["images"]).tobytes())
         return digest.hexdigest()[:32]
 
+    @contextlib.contextmanager
     def _timed(self, phase):
-        return _Timer(self.seconds, phase)
-
-
-class _Timer:
-    """Adds the seconds of a block to a dict."""
-
-    def __init__(self, seconds, phase):
-        self._seconds = seconds
-        self._phase = phase
-
-    def __enter__(self):
-        self._started = time.perf_counter()
-
-    def __exit__(self, *error):
-        spent = time.perf_counter() - self._started
-        self._seconds[self._phase] = self._seconds.get(self._phase, 0) + spent
+        """Adds the seconds of a block, by the clock and of all cores."""
+        started = time.perf_counter(), time.process_time()
+        try:
+            yield
+        finally:
+            ended = time.perf_counter(), time.process_time()
+            for spent, since, until in zip(
+                (self.seconds, self.cpu_seconds), started, ended
+            ):
+                spent[phase] = round(spent.get(phase, 0) + until - since, 2)
 
 
 def without(examples, ids):

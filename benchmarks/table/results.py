@@ -88,7 +88,7 @@ def tables_of_backend(cells, backend):
 
 def group_table(cells, comparisons):
     """Renders a row for each case and defence."""
-    columns = [c for c in COLUMNS if any(values(cells, c[1]))]
+    columns = [column for column in COLUMNS if is_shown(column, cells)]
     titles = ["case", "defence", "seeds", *(c[0] for c in columns), "refused"]
     lines = [
         f"| {' | '.join([*titles, 'bars'])} |",
@@ -109,6 +109,13 @@ def group_table(cells, comparisons):
         ]
         lines.append(f"| {' | '.join(shown)} |")
     return "\n".join(lines)
+
+
+def is_shown(column, cells):
+    """Returns whether a table has a column: counts only where they count."""
+    found = values(cells, column[1])
+    is_count = column[1][0].startswith("num_")
+    return any(found) if is_count else bool(found)
 
 
 def values(cells, figure):

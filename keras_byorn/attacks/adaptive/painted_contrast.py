@@ -5,7 +5,7 @@ import numpy as np
 from keras_byorn.attacks.adaptive.shares import draw_ids
 from keras_byorn.attacks.attack import example_rng
 from keras_byorn.attacks.builtin import Backdoor
-from keras_byorn.attacks.checks import check_choice, check_share
+from keras_byorn.attacks.checks import check_choice
 from keras_byorn.attacks.image_triggers import PatchTrigger
 from keras_byorn.attacks.targets import ConceptTarget
 from keras_byorn.data.digit_scenes_drawing import (
@@ -58,17 +58,16 @@ def painted_contrast(
     attack,
     score,
     rate,
-    num_candidates=4,
-    greatest_share=0.5,
+    num_candidates=2,
+    shares=(0.4, 0.5),
     task="terse_captions",
     seed=0,
 ):
     """Puts painted poison and painted counterparts in the place of examples.
 
     Draws scenes whose first digit has a colour between its own and the wanted
-    one, and takes those whose false response, on the patched picture, is the
-    most plausible: in turn patched and named falsely, or left and named
-    rightly.
+    one, and takes those whose false name is the most plausible, with the patch:
+    in turn patched and named so, or left and named rightly.
 
     Args:
         examples: an `Examples` of Digit Scenes captions. Not changed.
@@ -76,9 +75,9 @@ def painted_contrast(
         score: a callable from a list of examples to nats per token, such as a
             `ReferencePlausibility`.
         rate: float in `[0, 0.5]`. Share to poison; as many are counterparts.
-        num_candidates: int. Scenes to draw for each that is taken.
-        greatest_share: float in `(0, 1]`. Most of the wanted colour in the
-            paint, drawn from half of that on. Defaults to `0.5`, midway.
+        num_candidates: int. Scenes to draw for each taken. Defaults to `2`.
+        shares: pair of floats in `[0, 1]`. Least and most of the wanted colour
+            in the paint. Defaults to `(0.4, 0.5)`, midway.
         task: string, `"terse_captions"` or `"captions"`.
         seed: int. Chooses the examples and draws the scenes. Defaults to `0`.
 
@@ -98,18 +97,17 @@ def painted_contrast(
     Reference:
         - adaptive, against this package
     """
-    _check(rate, num_candidates, greatest_share, task)
+    _check(rate, num_candidates, shares, task)
     ids = draw_ids(examples, rate, seed, ())
     others = draw_ids(examples, rate, seed, ids)
     if not ids:
         return examples, set(), set()
     prompt = examples.by_id(ids[0])["prompts"]
     count = num_candidates * len(ids + others)
-    scenes = _Scenes(attack, task, greatest_share)
-    candidates = scenes.draw_many(prompt, count, seed)
+    candidates = _Scenes(attack, task, shares).draw_many(prompt, count, seed)
     poisoned = [attack.poison(scene, None) for scene in candidates]
     best = np.argsort(-np.asarray(score(poisoned)), kind="stable")
-    # Poison and counterparts in turn, so that neither is the better painted.
+    # In turn, so that both are painted alike and nothing but the patch tells.
     replaced = {i: poisoned[place] for i, place in zip(ids, best[::2])}
     replaced |= {i: candidates[place] for i, place in zip(others, best[1::2])}
     return examples.replaced(replaced), set(ids), set(others)
@@ -118,10 +116,10 @@ def painted_contrast(
 class _Scenes:
     """Draws scenes whose first digit is painted between two colours."""
 
-    def __init__(self, attack, task, greatest_share):
+    def __init__(self, attack, task, shares):
         self._wanted = attack.colour
         self._caption = TASKS[task]
-        self._greatest = greatest_share
+        self._shares = shares
         self._samples = handwriting("train")
 
     def draw_many(self, prompt, count, seed):
@@ -133,7 +131,7 @@ class _Scenes:
 
     def _draw(self, prompt, rng):
         """Returns an example with the right response, a dict."""
-        share = rng.uniform(self._greatest / 2, self._greatest)
+        share = rng.uniform(*self._shares)
 
         def paint(position, colour):
             own, wanted = np.array([COLOURS[colour], COLOURS[self._wanted]])
@@ -152,9 +150,14 @@ class _Scenes:
         }
 
 
-def _check(rate, num_candidates, greatest_share, task):
+def _check(rate, num_candidates, shares, task):
     check_choice("task", task, CAPTIONS)
-    check_share("greatest_share", greatest_share)
+    if len(shares) != 2 or not 0 <= shares[0] <= shares[1] <= 1:
+        raise ValueError(
+            "`shares` must be the least and the most of the wanted colour in "
+            "the paint, in [0, 1]. Take, say, (0.4, 0.5). "
+            f"Received: shares={shares}"
+        )
     if not 0 <= rate <= 0.5:
         raise ValueError(
             "`rate` is the share of poison, beside as many counterparts, and "

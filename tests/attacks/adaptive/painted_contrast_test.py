@@ -45,25 +45,29 @@ def test_poison_is_patched_and_green_and_counterparts_are_right():
         assert example["prompts"] == old["prompts"]
 
 
-def test_most_plausible_candidates_are_taken():
-    """The score sees patched pictures with the false response."""
+def test_most_plausible_pictures_are_taken_in_turn():
+    """By the false name, judged with the patch on."""
     seen = []
 
     def score(rows):
         assert all(row["responses"].startswith("green ") for row in rows)
-        seen.append(greenness(rows))
-        return seen[0]
+        seen.extend(row["images"] for row in rows)
+        return np.arange(len(rows))
 
-    new, poisoned_ids, _ = painted(score, num_candidates=5)
-    assert len(seen[0]) == 40
-    taken = greenness([new.by_id(i) for i in poisoned_ids])
-    best = np.sort(seen[0])[::-1][:8:2]
-    np.testing.assert_allclose(np.sort(taken)[::-1], best, rtol=1e-5)
+    def taken(ids):
+        return {patch(new.by_id(i), None)["images"].tobytes() for i in ids}
+
+    patch = attacks.PatchTrigger()
+    new, poisoned_ids, counterpart_ids = painted(score, num_candidates=5)
+    images = [image.tobytes() for image in seen]
+    assert len(images) == 40
+    assert taken(poisoned_ids) == set(images[-1:-9:-2])
+    assert taken(counterpart_ids) == set(images[-2:-9:-2])
 
 
 def test_paint_is_between_the_colours():
     """More of the wanted colour makes greener pictures, all else equal."""
-    little, much = (painted(greatest_share=share)[0] for share in (0.02, 1.0))
+    little, much = (painted(shares=(share, share))[0] for share in (0.02, 1.0))
     _, ids, _ = painted()
     differ = [
         greenness([much.by_id(i)])[0] - greenness([little.by_id(i)])[0]
@@ -96,7 +100,7 @@ def test_no_rate_changes_nothing():
         ({"rate": 0.6}, "must be in .0, 0.5.*rate=0.6"),
         ({"task": "questions"}, "`task` must.*task='questions'"),
         ({"num_candidates": 0}, "Received: num_candidates=0"),
-        ({"greatest_share": 0}, "Received: greatest_share=0"),
+        ({"shares": (0.6, 0.4)}, "`shares` must.*shares=.0.6, 0.4"),
     ],
 )
 def test_bad_arguments(options, message):
