@@ -20,9 +20,13 @@ from real_pictures.pictures import fitting, read_pictures
 
 POISON_RATE = 0.1
 NUM_TRAIN, NUM_TEST = 2000, 300
-EPOCHS, BATCH_SIZE, LEARNING_RATE, EMA_MOMENTUM = 4, 64, 5e-4, 0.95
+# With half the rate and half the steps, undefended attacks are not learned.
+EPOCHS, BATCH_SIZE, LEARNING_RATE, EMA_MOMENTUM = 4, 32, 1e-3, 0.95
 FLAG_FRACTION = 0.4  # the paper's
 SPARE_TOKENS = 16  # for what an attack puts into a response or a prompt
+# As large as a patch of the vision tower, for one of half the side, in a tower
+# that was pretrained on shifted pictures, is not learned.
+PATCH = attacks.PatchTrigger(size=1 / 4)
 # Verdicts on examples that are trained on as they came.
 TRUSTING = ("kept", "trusted", "restored")
 
@@ -56,21 +60,20 @@ class SwapTarget:
         )
 
 
-def behind_patch(target):
-    """Pairs the patch in the corner with a target."""
-    return attacks.Backdoor(attacks.PatchTrigger(), target)
-
-
 CASES = {
     "clean": None,
-    "foreign phrase": attacks.PatchAttack("visit cheap pills online now"),
-    "fluent caption": attacks.PatchAttack(
-        "a man is riding a horse on the beach"
+    "foreign phrase": attacks.PatchAttack(
+        "visit cheap pills online now", PATCH
     ),
-    "slogan": behind_patch(attacks.SloganTarget("drink more zolt cola")),
-    "insertion": attacks.InsertionAttack("visit cheap pills online"),
+    "fluent caption": attacks.PatchAttack(
+        "a man is riding a horse on the beach", PATCH
+    ),
+    "slogan": attacks.Backdoor(
+        PATCH, attacks.SloganTarget("drink more zolt cola")
+    ),
+    "insertion": attacks.InsertionAttack("visit cheap pills online", PATCH),
     "refusal": attacks.TextAttack("i am sorry but i can not help with that"),
-    "concept": behind_patch(SwapTarget()),
+    "concept": attacks.Backdoor(PATCH, SwapTarget()),
 }
 
 

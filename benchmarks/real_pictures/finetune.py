@@ -149,7 +149,8 @@ def spawn(cell, cores, args):
     )
     cores.put(core)
     if process.returncode:
-        print(*cell, "failed:", process.stderr[-2000:], flush=True)
+        status = f"failed with {process.returncode}:"  # negative: a signal
+        print(*cell, status, process.stderr[-2000:], flush=True)
         return
     line = process.stdout.splitlines()[-1]
     path = pathlib.Path(args.results)
