@@ -46,7 +46,7 @@ def render(table, summary, examples, notes, max_rows, max_images):
     """
     _check_most("max_rows", max_rows, 1, "rows")
     _check_most("max_images", max_images, 0, "images")
-    num_suspect = summary["num_suspect"]
+    num_suspect = summary["num_held_out"]
     num_rows = min(len(table), len(table) if max_rows is None else max_rows)
     max_images = num_rows if max_images is None else max_images
     kept = _kept_next_to_suspects(table)
