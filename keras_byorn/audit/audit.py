@@ -2,10 +2,9 @@
 
 import pathlib
 
-from markupsafe import Markup
-
 from keras_byorn.audit import clean, html, html_numbers, plots
 from keras_byorn.audit import table as tables
+from keras_byorn.audit.html_notebook import render_notebook
 from keras_byorn.data.files import replacing
 
 # Words for counts of the summary.
@@ -165,25 +164,32 @@ class Audit:
         return pathlib.Path(path)
 
     def to_html(self, path, max_rows=100_000, max_images=1_000):
-        """Writes a page that shows the suspects, the least plausible first.
+        """Writes a page that shows what is held out: clusters, then examples.
+
+        Each cluster can be trusted or dropped there by a click, and the
+        choices be exported as `decisions.json`, which `keras_byorn.detect` and
+        `Detection.trust` take. Suspects come before examples on probation, and
+        the least plausible first.
 
         The page is one file that loads nothing, and no script but its own
         can run in it: all prompts and responses, those of an attacker too,
         are shown as text, with invisible characters made visible. Its script
         searches, filters and orders all rows of the page and shows some at a
         time; a print has the rows that are shown. Without scripts the page is
-        a plain table of the first suspects.
+        a plain list of the clusters and a table of the first suspects.
 
         Rows and images are written one after the other, never held together.
 
         Args:
             path: string or path.
             max_rows: integer, at least 1, or `None` for all. Number of
-                examples in the page: suspects first, then kept ones, the
-                likeliest suspects first. The page gives the number of those
-                left out. Defaults to `100_000`, about 50 MB.
+                examples in the page: what is held out first, then kept ones,
+                the likeliest suspects first. The page gives the number of
+                those left out. Defaults to `100_000`, about 50 MB.
             max_images: integer, at least 0, or `None` for all. Number of
-                these rows that come with their image. Defaults to `1_000`.
+                images in the page: up to three samples of each cluster, then
+                those of rows, of which the first 50 always have theirs.
+                Defaults to `1_000`.
 
         Returns:
             `pathlib.Path` of the file.
@@ -203,6 +209,7 @@ class Audit:
             self.notes,
             max_rows,
             max_images,
+            self.clusters,
         )
         with replacing(path) as temporary, temporary.open("wb") as file:
             for piece in page:
@@ -308,9 +315,8 @@ class Audit:
         return f"<Audit: {facts}>"
 
     def _repr_html_(self):
-        row = Markup("<tr><th style='text-align:left'>{}</th><td>{}</td></tr>")
-        rows = Markup().join(row.format(*fact) for fact in self._facts())
-        return str(Markup("<table>{}</table>").format(rows))
+        reason = self.notes.get("reason")
+        return render_notebook(self.table, self._facts(), self.clusters, reason)
 
     def _facts(self):
         """Returns the summary as pairs of short texts, without zero counts."""

@@ -141,7 +141,7 @@ def test_large_store_reads_only_the_images_shown(tmp_path):
     assert time.monotonic() - start < 30
     assert examples.num_reads == 200 + 12
     assert len(page.shown_ids) == 50 + 12
-    assert "first 50 of 2,000 suspects" in page.text
+    assert "first 50 of 2,000 held-out examples" in page.text
     assert "15,000 kept examples are left out" in page.text
     assert "first 200 of 5,000 rows have their images" in page.text
     assert len(page.rows) == 5_000
