@@ -18,12 +18,10 @@ def histogram_chart(histogram, width=960, height=200, gap=60):
         Dict of plain numbers and texts for the template.
     """
     edges = histogram.edges
-    low, high = map(histogram.place, (edges[0], edges[-1]))
     tallest = (histogram.kept + histogram.held_out).max()
 
     def x(value):
-        place = histogram.place(value)
-        return round(float((place - low) / (high - low) * width), 1)
+        return round(_pixel(histogram, value, width), 1)
 
     def tall(number):
         # Even a single example must be visible.
@@ -48,8 +46,8 @@ def histogram_chart(histogram, width=960, height=200, gap=60):
             if kept or held_out
         ],
         "x_ticks": [
-            (x(tick), f"{tick:g}".replace("-", "−"))
-            for tick in _x_ticks(histogram, x, width, gap)
+            (x(tick), label)
+            for tick, label in score_ticks(histogram, width, gap)
         ],
         "y_ticks": [
             (height - tall(tick), count(round(tick)))
@@ -79,8 +77,30 @@ def _mark(histogram, x, width):
     return {"label": label, "x": at, "anchor": anchor}
 
 
-def _x_ticks(histogram, x, width, gap):
-    """Returns round scores that are at least `gap` pixels apart."""
+def score_ticks(histogram, width, gap):
+    """Returns round scores that are at least so many pixels apart.
+
+    Args:
+        histogram: `Histogram`.
+        width: integer, pixels of the plot.
+        gap: integer, pixels between two of them, at least.
+
+    Returns:
+        List of pairs of a score and its label, in order.
+    """
+    return [
+        (tick, f"{tick:g}".replace("-", "−"))
+        for tick in sorted(_round_scores(histogram, width, gap))
+    ]
+
+
+def _pixel(histogram, value, width):
+    edges = histogram.edges
+    low, high, place = map(histogram.place, (edges[0], edges[-1], value))
+    return float((place - low) / (high - low) * width)
+
+
+def _round_scores(histogram, width, gap):
     low, high = histogram.edges[0], histogram.edges[-1]
     linear = histogram.linear_width
     if linear is None:
@@ -92,10 +112,14 @@ def _x_ticks(histogram, x, width, gap):
     chosen = []
     for tick in [0.0, *(s * r for r in rounds for s in (-1, 1))]:
         if low <= tick <= high and all(
-            abs(x(tick) - x(other)) >= gap for other in chosen
+            abs(
+                _pixel(histogram, tick, width) - _pixel(histogram, other, width)
+            )
+            >= gap
+            for other in chosen
         ):
             chosen.append(tick)
-    return sorted(chosen)
+    return chosen
 
 
 def _ticks(low, high, most):

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pyarrow as pa
 
+from keras_byorn.audit.html_chart import score_ticks
 from keras_byorn.audit.html_numbers import score
 
 # The axis is logarithmic far off, where some score so many times as far from
@@ -149,6 +150,9 @@ def plot_scores(table):
     if histogram is not None and histogram.linear_width is not None:
         axes.set_xscale("asinh", linear_width=histogram.linear_width)
         axes.set_xlabel(f"{AXIS_LABEL}, logarithmic far off")
+        ticks, labels = zip(*score_ticks(histogram, 600, gap=50))
+        axes.set_xticks(ticks, labels)
+        axes.set_xticks([], minor=True)
     if histogram is None:
         axes.text(0.5, 0.5, "no example was scored", ha="center")
         axes.set(xticks=[], yticks=[])

@@ -117,5 +117,7 @@ def test_the_plot_has_the_axis_and_the_cut():
     rows = [make_row("a", -1.0), make_row("b", -1.5), suspect("c", -40.0)]
     (axes,) = make_audit(rows, cuts=[-3.0] * 3).plot_scores().axes
     assert axes.get_xscale() == "asinh"
+    ticks = [text.get_text() for text in axes.get_xticklabels()]
+    assert ticks == ["−20", "−10", "−5", "−2", "−1"]
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     assert set(labels) == {"cut −3.00", "held out (1)", "kept (2)"}
