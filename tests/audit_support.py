@@ -5,6 +5,7 @@ import dataclasses
 import html.parser
 import json
 import math
+import types
 
 import numpy as np
 
@@ -167,4 +168,51 @@ def masked_audit():
         store,
         CountingExamples(list(rows)),
         token_scores={"ad": (pieces, [-0.1, -9.0, -8.0, -0.2, -0.0])},
+    )
+
+
+def make_cluster(number, kind, text, rows, proposal="replace", **fields):
+    """A cluster of rows, or anything that looks like one."""
+    sample = rows[:5]
+    values = {
+        "number": number,
+        "kind": kind,
+        "text": text,
+        "size": len(rows),
+        "num_contents": len({row.original_response for row in rows}),
+        "proposal": proposal,
+        "sample_ids": tuple(row.example_id for row in sample),
+        "sample": tuple(row.original_response for row in sample),
+        **fields,
+    }
+    return types.SimpleNamespace(**values)
+
+
+def clustered_audit(first="buy it", **kwargs):
+    """Two clusters: four rows that say one thing, and three that vary."""
+    same = [
+        suspect(f"same/{i}", -9.0 + i, original_response=first)
+        for i in range(4)
+    ]
+    varied = [
+        suspect(
+            f"varied/{i}",
+            -3.0 + i / 10,
+            original_response=f"odd caption {i}",
+            verdict="on_probation",
+        )
+        for i in range(3)
+    ]
+    rows = [make_row("k1"), *same, make_row("k2"), *varied]
+    return make_audit(
+        rows,
+        evidence=[
+            ("likelihood", "same words") if row in same else () for row in rows
+        ],
+        clusters=[
+            make_cluster(1, "same words", first, same),
+            make_cluster(2, "none", "", varied, "restore"),
+        ],
+        cluster=[0, 1, 1, 1, 1, 0, 2, 2, 2],
+        **kwargs,
     )

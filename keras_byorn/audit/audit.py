@@ -2,10 +2,9 @@
 
 import pathlib
 
-from markupsafe import Markup
-
 from keras_byorn.audit import clean, html, html_numbers, plots
 from keras_byorn.audit import table as tables
+from keras_byorn.audit.html_notebook import render_notebook
 from keras_byorn.data.files import replacing
 
 # Words for counts of the summary.
@@ -16,6 +15,7 @@ _TARGET_COUNTS = {
     "excluded": "num_excluded",
 }
 _VERDICT_COUNTS = {
+    "suspects": "num_suspect",
     "on probation": "num_on_probation",
     "trusted": "num_trusted",
     "restored": "num_restored",
@@ -25,13 +25,15 @@ _VERDICT_COUNTS = {
 
 
 class Audit:
-    """Accounts for implausible responses, the reasons and the replacements.
+    """Accounts for what is held out, the reasons and the replacements.
 
     An audit is a snapshot: a later change of the store does not change it.
     Images are read only for the rows that a page shows.
 
-    Implausible is not proof of an attack. An unusual but honest response can
-    be a suspect, and a harmful one can be plausible.
+    Held out are suspects, which there is evidence against, and examples on
+    probation, which are only not clearly plausible. Neither is proof of an
+    attack: an unusual but honest response can be held out, and a harmful one
+    can be plausible.
 
     Args:
         store: `TargetStore` or `Detection`, or any object whose method
@@ -45,7 +47,7 @@ class Audit:
             missing. Defaults to `None`, no token scores.
         notes: dict from string to string or number. Facts of the run that the
             page shows at its top, such as the scorer, the decision and the
-            seed. The note `"reason"` is given if nothing is suspect.
+            seed. The note `"reason"` is given if nothing is held out.
             Defaults to `None`, no notes.
         scores: dict from the name of a scorer to a float array, `(N,)`, in
             the order of the store: the score by each scorer of an ensemble,
@@ -59,14 +61,24 @@ class Audit:
             not known.
         reasons: list of N strings. The reason for each verdict, empty for
             none. Defaults to `None`, no reasons.
+        evidence: list of N sequences of strings. The kinds of evidence that
+            spoke against each example, such as `"same words"`. Defaults to
+            `None`, no evidence.
+        clusters: list of `Cluster`, or of any objects with its attributes
+            `number`, `kind`, `text`, `size`, `num_contents`, `proposal`,
+            `sample_ids` and `sample`. Defaults to `None`, no clusters.
+        cluster: int array, `(N,)`. The number of the cluster of each example,
+            0 for none. Defaults to `None`, no clusters.
 
     Attributes:
         table: `pyarrow.Table`, one row an example in the order of the store:
             - `example_id`, `prompt`, `original_response`, `current_response`,
               `origin`, `replacement`, `written_by`, `verdict`,
-              `suspect_probability`, `is_suspect` (at least one half) and
-              `revision`, as in the store;
+              `suspect_probability`, `is_suspect` (held out: a probability of
+              at least one half) and `revision`, as in the store;
             - `reason`: the reason for the verdict, null if there is none;
+            - `evidence`: the kinds of evidence that spoke against it;
+            - `cluster`: the number of its cluster, null if it is not held out;
             - `plausibility` (low is implausible, NaN if not scored),
               `student_plausibility` (by the student, nats per token, NaN
               without a review), `group` and `cut`;
@@ -80,14 +92,14 @@ class Audit:
             - `tokens` and `token_surprise` (nats);
             - `masked_tokens`: the tokens, counted from 0, that are the span
               of a masked example; null if it is not masked.
-        summary: dict of counts and means over the table.
+        clusters: list of the clusters.
+        summary: dict of counts and means over the table, see `summarize`.
         notes: dict, the notes of the run.
 
     Raises:
         ValueError: If the store has no rows, if it has ids that `examples`
             has not, if an example has not one log-likelihood per token, or
-            if `scores`, `groups`, `cuts` or `reasons` have not one value per
-            example.
+            if a column has not one value per example.
 
     Example:
 
@@ -109,10 +121,21 @@ class Audit:
         groups=None,
         cuts=None,
         reasons=None,
+        evidence=None,
+        clusters=None,
+        cluster=None,
     ):
         self.table = tables.build_table(
-            store, token_scores, scores, groups, cuts, reasons
+            store,
+            token_scores,
+            scores,
+            groups,
+            cuts,
+            reasons,
+            evidence,
+            cluster,
         )
+        self.clusters = list(clusters or [])
         _check_ids(self.table, examples)
         self.summary = tables.summarize(self.table)
         self.notes = dict(notes or {})
@@ -141,25 +164,32 @@ class Audit:
         return pathlib.Path(path)
 
     def to_html(self, path, max_rows=100_000, max_images=1_000):
-        """Writes a page that shows the suspects, the least plausible first.
+        """Writes a page that shows what is held out: clusters, then examples.
+
+        Each cluster can be trusted or dropped there by a click, and the
+        choices be exported as `decisions.json`, which `keras_byorn.detect` and
+        `Detection.trust` take. Suspects come before examples on probation, and
+        the least plausible first.
 
         The page is one file that loads nothing, and no script but its own
         can run in it: all prompts and responses, those of an attacker too,
         are shown as text, with invisible characters made visible. Its script
         searches, filters and orders all rows of the page and shows some at a
         time; a print has the rows that are shown. Without scripts the page is
-        a plain table of the first suspects.
+        a plain list of the clusters and a table of the first suspects.
 
         Rows and images are written one after the other, never held together.
 
         Args:
             path: string or path.
             max_rows: integer, at least 1, or `None` for all. Number of
-                examples in the page: suspects first, then kept ones, the
-                likeliest suspects first. The page gives the number of those
-                left out. Defaults to `100_000`, about 50 MB.
+                examples in the page: what is held out first, then kept ones,
+                the likeliest suspects first. The page gives the number of
+                those left out. Defaults to `100_000`, about 50 MB.
             max_images: integer, at least 0, or `None` for all. Number of
-                these rows that come with their image. Defaults to `1_000`.
+                images in the page: up to three samples of each cluster, then
+                those of rows, of which the first 50 always have theirs.
+                Defaults to `1_000`.
 
         Returns:
             `pathlib.Path` of the file.
@@ -179,6 +209,7 @@ class Audit:
             self.notes,
             max_rows,
             max_images,
+            self.clusters,
         )
         with replacing(path) as temporary, temporary.open("wb") as file:
             for piece in page:
@@ -284,29 +315,28 @@ class Audit:
         return f"<Audit: {facts}>"
 
     def _repr_html_(self):
-        row = Markup("<tr><th style='text-align:left'>{}</th><td>{}</td></tr>")
-        rows = Markup().join(row.format(*fact) for fact in self._facts())
-        return str(Markup("<table>{}</table>").format(rows))
+        reason = self.notes.get("reason")
+        return render_notebook(self.table, self._facts(), self.clusters, reason)
 
     def _facts(self):
         """Returns the summary as pairs of short texts, without zero counts."""
         summary, count = self.summary, html_numbers.count
-        suspects = count(summary["num_suspect"])
+        held_out = count(summary["num_held_out"])
         share = html_numbers.percent(summary["flagged_fraction"])
         kept = html_numbers.mean(summary["mean_plausibility_kept"])
-        suspect = html_numbers.mean(summary["mean_plausibility_suspect"])
+        other = html_numbers.mean(summary["mean_plausibility_held_out"])
         names = _VERDICT_COUNTS
         if tables.is_trained(self.table):
-            names = {**_TARGET_COUNTS, **names}
+            names = {**names, **_TARGET_COUNTS}
         return [
             ("examples", count(summary["num_examples"])),
-            ("suspects", f"{suspects} ({share})"),
+            ("held out", f"{held_out} ({share})"),
             *(
                 (name, count(summary[key]))
                 for name, key in names.items()
                 if summary[key]
             ),
-            ("mean plausibility", f"{kept} kept, {suspect} suspects"),
+            ("mean plausibility", f"{kept} kept, {other} held out"),
         ]
 
 

@@ -10,23 +10,24 @@ The rows are data in the page, of which its script shows a few at a time: a
 browser reads a hundred thousand rows of data in seconds, but not as a table.
 """
 
-import base64
-import hashlib
+import math
 
 import numpy as np
 
-from keras_byorn.audit import html_numbers, html_text, plots
+from keras_byorn.audit import plots
 from keras_byorn.audit.html_chart import histogram_chart
+from keras_byorn.audit.html_clusters import ClusterViews
+from keras_byorn.audit.html_environment import make_environment
 from keras_byorn.audit.html_numbers import SURPRISE_STEPS
 from keras_byorn.audit.html_table import Records, encoded_json, row_blocks
 from keras_byorn.audit.html_text import pieces
-from keras_byorn.audit.table import is_trained
+from keras_byorn.audit.table import ON_PROBATION, is_trained
 
 NUM_KEPT = 12
-NUM_PLAIN = 50  # suspects shown without the script; rows a page with it
+NUM_PLAIN = 50  # held-out rows shown without the script; rows a page with it
 
 
-def render(table, summary, examples, notes, max_rows, max_images):
+def render(table, summary, examples, notes, max_rows, max_images, clusters=()):
     """Renders the page, piece by piece.
 
     Args:
@@ -36,7 +37,8 @@ def render(table, summary, examples, notes, max_rows, max_images):
             its piece is written.
         notes: dict from string to string or number.
         max_rows: integer, at least 1, or `None`. Most rows in the page.
-        max_images: integer, at least 0, or `None`. Most rows with images.
+        max_images: integer, at least 0, or `None`. Most images in the page.
+        clusters: sequence of `Cluster`. Defaults to none.
 
     Returns:
         Iterator of strings, the HTML document.
@@ -46,57 +48,62 @@ def render(table, summary, examples, notes, max_rows, max_images):
     """
     _check_most("max_rows", max_rows, 1, "rows")
     _check_most("max_images", max_images, 0, "images")
-    num_suspect = summary["num_suspect"]
-    num_rows = min(len(table), len(table) if max_rows is None else max_rows)
-    max_images = num_rows if max_images is None else max_images
-    kept = _kept_next_to_suspects(table)
-    rows = np.concatenate([_suspects_in_order(table), kept])[:num_rows]
-    plain = rows[: min(num_suspect, NUM_PLAIN)]
-    groups = sorted(set(table["group"].unique().to_pylist()))
-    scorers = [name for name, _ in table["scores"][0].as_py()]
-    records = Records(table, examples, groups, scorers)
-    histogram = plots.score_histogram(table)
+    most = math.inf if max_images is None else max_images
+    views = ClusterViews(clusters, table, examples, most)
     values = dict(
         summary=summary,
         notes=notes,
         is_trained=is_trained(table),
+        clusters=views,
+        axis_label=plots.AXIS_LABEL,
+        surprise_steps=SURPRISE_STEPS,
+        has_tokens=table["tokens"].null_count < len(table),
+        **_row_values(table, examples, views, max_rows, most),
+        **_charts(table),
+    )
+    return make_environment().get_template("audit.html.jinja").generate(values)
+
+
+def _row_values(table, examples, views, max_rows, max_images):
+    """Returns the values of the page that are of rows and their images."""
+    num_rows = min(len(table), len(table) if max_rows is None else max_rows)
+    # What the pictures of clusters leave.
+    max_images = min(num_rows, max_images - views.num_pictures)
+    held_out = _held_out_in_order(table)
+    kept = _kept_next_to_suspects(table)
+    rows = np.concatenate([held_out, kept])[:num_rows]
+    plain = rows[: min(len(held_out), NUM_PLAIN)]
+    groups = sorted(set(table["group"].unique().to_pylist()))
+    scorers = [name for name, _ in table["scores"][0].as_py()]
+    records = Records(table, examples, groups, scorers)
+    return dict(
         plain=records(plain, len(plain)),
         num_plain=len(plain),
         kept=records(kept[:NUM_KEPT], NUM_KEPT),
-        facts=_facts(table, groups, scorers),
+        facts=_facts(table, groups, scorers, views),
         # The rows of the plain table have their images there.
         blocks=row_blocks(records, rows, range(len(plain), max_images)),
         num_rows=num_rows,
         num_images=min(num_rows, max(max_images, len(plain))),
-        num_suspects_left_out=max(0, num_suspect - num_rows),
-        num_kept_left_out=len(table) - max(num_rows, num_suspect),
+        num_held_out_left_out=max(0, len(held_out) - num_rows),
+        num_kept_left_out=len(table) - max(num_rows, len(held_out)),
         groups=groups,
         scorers=["plausibility", *scorers],
-        chart=None if histogram is None else histogram_chart(histogram),
-        has_tokens=table["tokens"].null_count < len(table),
-        axis_label=plots.AXIS_LABEL,
-        surprise_steps=SURPRISE_STEPS,
     )
-    return _environment().get_template("audit.html.jinja").generate(values)
 
 
-def csp_hash(source):
-    """Returns the name of an inline script in a content security policy.
-
-    Args:
-        source: string, the text of a script or a style.
-
-    Returns:
-        string, with its SHA-256 in base64.
-
-    Reference:
-        - [W3C, Content Security Policy](https://www.w3.org/TR/CSP3/)
-    """
-    digest = hashlib.sha256(str(source).encode("utf-8")).digest()
-    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
+def _charts(table):
+    """Returns the histogram in a wide form and in one for a narrow screen."""
+    histogram = plots.score_histogram(table)
+    if histogram is None:
+        return {"chart": None, "narrow_chart": None}
+    return {
+        "chart": histogram_chart(histogram),
+        "narrow_chart": histogram_chart(histogram, 290, 170, gap=44),
+    }
 
 
-def _facts(table, groups, scorers):
+def _facts(table, groups, scorers, views):
     """Returns the facts that the script needs beside the rows, as JSON."""
     return encoded_json(
         {
@@ -105,6 +112,7 @@ def _facts(table, groups, scorers):
             "rowsPerPage": NUM_PLAIN,
             "steps": SURPRISE_STEPS,
             "isTrained": is_trained(table),
+            "clusters": views.facts(),
         }
     )
 
@@ -122,37 +130,14 @@ def _check_most(name, value, least, what):
         )
 
 
-def _environment():
-    """Makes the Jinja2 environment, which escapes all that it prints."""
-    import jinja2
+def _held_out_in_order(table):
+    """Returns the indices of what is held out, in the order of the page.
 
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("keras_byorn.audit", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    filters = (
-        html_numbers.count,
-        html_numbers.percent,
-        html_numbers.score,
-        html_numbers.mean,
-        html_numbers.standing,
-        html_numbers.surprise_view,
-        html_text.ink,
-        html_text.plain,
-        html_text.untrusted,
-        csp_hash,
-    )
-    for function in filters:
-        environment.filters[function.__name__] = function
-    return environment
-
-
-def _suspects_in_order(table):
-    """Returns the indices of suspects, the least plausible first."""
-    order = np.argsort(table["plausibility"].to_numpy(), kind="stable")
+    Suspects come before those that are only on probation, for there is
+    evidence against them, and the least plausible first.
+    """
+    waits = table["verdict"].to_numpy() == ON_PROBATION
+    order = np.lexsort((table["plausibility"].to_numpy(), waits))
     return order[table["is_suspect"].to_numpy()[order]]
 
 

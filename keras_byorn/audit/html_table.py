@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from keras_byorn.audit.html_images import one_picture, thumbnail
 from keras_byorn.audit.html_numbers import INFINITE
-from keras_byorn.audit.html_text import pieces
+from keras_byorn.audit.html_text import MAX_ID, pieces
 
 MAX_TOKENS = 200
 MAX_OTHERS = 3
@@ -48,18 +48,21 @@ class Records:
 
     def _record(self, row, has_image):
         return {
-            "id": pieces(row["example_id"]),
+            "id": pieces(row["example_id"], most=MAX_ID),
             "image": self._image(row) if has_image else None,
             "prompt": pieces(row["prompt"]),
             "response": pieces(row["original_response"], row["shared_text"]),
             **_token_fields(row),
             "reason": _optional(row["reason"]),
+            "evidence": _optional(", ".join(row["evidence"]) or None),
+            "cluster": row["cluster"],
             "scores": self._scores(row),
             "group": self._groups[row["group"]],
             "cut": _number(row["cut"]),
             "sharing": row["num_sharing"],
             "others": [
-                pieces(other) for other in row["shared_with"][:MAX_OTHERS]
+                pieces(other, most=MAX_ID)
+                for other in row["shared_with"][:MAX_OTHERS]
             ],
             "student": _number(row["student_plausibility"]),
             "origin": row["origin"],

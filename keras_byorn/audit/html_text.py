@@ -7,6 +7,7 @@ from markupsafe import Markup
 from keras_byorn.audit.html_numbers import count
 
 MAX_CHARACTERS = 1000
+MAX_ID = 80
 
 # Characters that Python calls printable but that leave no ink.
 BLANK_CHARACTERS = frozenset(
@@ -17,7 +18,7 @@ BLANK_CHARACTERS = frozenset(
 )
 
 
-def pieces(text, shared=None):
+def pieces(text, shared=None, most=MAX_CHARACTERS):
     """Splits a text into pieces to show as they are, and marked ones.
 
     Cuts the text, and replaces characters that leave no ink, or that change
@@ -27,6 +28,7 @@ def pieces(text, shared=None):
     Args:
         text: string, or anything that `str()` takes.
         shared: string. A part of the text to mark. Defaults to `None`.
+        most: integer. Characters to show. Defaults to `1000`.
 
     Returns:
         List of strings, and of pairs of a kind, `"mark"` or `"shared"`, and a
@@ -38,10 +40,10 @@ def pieces(text, shared=None):
     ['buy ', ('shared', 'now'), ('mark', 'U+202E')]
     """
     text = str(text)
-    num_cut = len(text) - MAX_CHARACTERS
-    before, found, after = text[:MAX_CHARACTERS], "", ""
+    num_cut = len(text) - most
+    before, found, after = text[:most], "", ""
     if shared:
-        before, found, after = before.partition(shared[:MAX_CHARACTERS])
+        before, found, after = before.partition(shared[:most])
     shown = [*_split(before), *_split(found, "shared"), *_split(after)]
     if num_cut > 0:
         shown += [" ", ("mark", f"and {count(num_cut)} more characters")]

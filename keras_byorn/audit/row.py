@@ -2,12 +2,14 @@
 
 import dataclasses
 
-# A suspect is more likely suspect than not.
+# So much of its weight in training must an original response lose.
 SUSPECT_FROM = 0.5
 
 
 def is_suspect(probability):
-    """Returns whether a suspect probability makes a suspect.
+    """Returns whether a suspect probability means that one is held out.
+
+    Suspects are held out, and so are those that are only on probation.
 
     Args:
         probability: float, or float array.
@@ -34,7 +36,8 @@ class AuditRow:
             where the original is trained on but for a span.
         plausibility: float, in the unit of the scorer, such as nats per
             token; NaN before scoring.
-        suspect_probability: float in [0, 1].
+        suspect_probability: float in [0, 1]: the weight that the original
+            response does not have in training; 1 on probation.
         verdict: string. `"kept"`, `"on_probation"`, `"suspect"` or
             `"trusted"` by a detection; or a later change by a review:
             `"restored"` (a suspect put back), `"flagged late"` (a kept one

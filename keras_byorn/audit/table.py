@@ -9,6 +9,7 @@ from keras_byorn.data.duplicates import find_duplicates
 from keras_byorn.data.files import replacing
 
 ONE_GROUP = "all"
+ON_PROBATION = "on_probation"
 
 SCHEMA = pa.schema(
     [
@@ -21,6 +22,8 @@ SCHEMA = pa.schema(
         ("written_by", pa.string()),
         ("verdict", pa.string()),
         ("reason", pa.string()),
+        ("evidence", pa.list_(pa.string())),
+        ("cluster", pa.int64()),
         ("plausibility", pa.float32()),
         ("suspect_probability", pa.float32()),
         ("is_suspect", pa.bool_()),
@@ -69,16 +72,14 @@ def build_table(
     groups=None,
     cuts=None,
     reasons=None,
+    evidence=None,
+    cluster=None,
 ):
     """Copies rows into a table, in their order.
 
     Args:
         store: object whose method `rows()` returns an iterable of N
-            `AuditRow`, or of objects with these fields of one: `example_id`,
-            `prompt`, `original_response`, `current_response`, `origin`,
-            `plausibility`, `suspect_probability`, `verdict`,
-            `student_plausibility`, `revision`, `replacement`, `written_by`
-            and `masked_tokens`. `TargetStore` and `Detection` are such.
+            `AuditRow`, as `TargetStore` and `Detection`.
         token_scores: dict from example id to `(tokens, log_likelihoods)` of
             the original response, log-likelihoods in nats. Ids may be
             missing. Defaults to `None`, no token scores.
@@ -90,6 +91,10 @@ def build_table(
             the unit of the plausibility. Defaults to `None`, not known.
         reasons: list of N strings. The reason for each verdict; an empty one
             becomes null. Defaults to `None`, no reasons.
+        evidence: list of N sequences of strings. The kinds of evidence that
+            spoke against each. Defaults to `None`, no evidence.
+        cluster: int array, `(N,)`. The number of each example's cluster, 0
+            for none. Defaults to `None`, no clusters.
 
     Returns:
         `pyarrow.Table` with the columns of `SCHEMA`. `tokens` and
@@ -98,14 +103,13 @@ def build_table(
 
     Raises:
         ValueError: If the store has no rows, if an example has not one
-            log-likelihood for each token, or if `scores`, `groups`, `cuts` or
-            `reasons` have not one value for each row.
+            log-likelihood for each token, or if another argument has not one
+            value for each row.
 
     Example:
 
-    >>> table = build_table(store)
-    >>> table.column_names[:3]
-    ['example_id', 'prompt', 'original_response']
+    >>> build_table(store).column_names[:2]
+    ['example_id', 'prompt']
     """
     rows = list(store.rows())
     if not rows:
@@ -116,6 +120,7 @@ def build_table(
         )
     columns = _row_columns(rows)
     columns["reason"] = _reasons(reasons, len(rows))
+    columns.update(_findings(columns["is_suspect"], evidence, cluster))
     columns.update(_comparison(columns["plausibility"], scores, groups, cuts))
     columns.update(_sharing(columns))
     columns.update(_token_columns(columns["example_id"], token_scores or {}))
@@ -144,9 +149,11 @@ def summarize(table):
         table: `pyarrow.Table` from `build_table()`.
 
     Returns:
-        Dict of counts (`num_...`), `flagged_fraction` in [0, 1], and means of
-        plausibility in the unit of the scorer, each `None` if nothing was
-        scored.
+        Dict of counts (`num_...`): `num_held_out` of all that are held out,
+        `num_suspect` of those of them that are not only on probation, and
+        others by verdict and by target; `flagged_fraction`, the share that is
+        held out; and means of plausibility in the unit of the scorer, each
+        `None` if nothing was scored.
 
     Example:
 
@@ -154,26 +161,28 @@ def summarize(table):
     400
     """
     plausibility = table["plausibility"].to_numpy()
-    suspects = table["is_suspect"].to_numpy()
+    held_out = table["is_suspect"].to_numpy()
     origin = table["origin"].to_numpy()
     verdict = table["verdict"].to_numpy()
     return {
         "num_examples": len(table),
         "num_scored": int(np.isfinite(plausibility).sum()),
-        "num_suspect": int(suspects.sum()),
+        "num_held_out": int(held_out.sum()),
+        "num_suspect": int((held_out & (verdict != ON_PROBATION)).sum()),
+        "num_kept": int((verdict == "kept").sum()),
         "num_regenerated": int((origin == "regenerated").sum()),
         "num_excluded": int((origin == "excluded").sum()),
         "num_masked": int((origin == "masked").sum()),
         "num_mixed": int((origin == "mixed").sum()),
-        "num_on_probation": int((verdict == "on_probation").sum()),
+        "num_on_probation": int((verdict == ON_PROBATION).sum()),
         "num_trusted": int((verdict == "trusted").sum()),
         "num_restored": int((verdict == "restored").sum()),
         "num_flagged_late": int((verdict == "flagged late").sum()),
         "num_alarms": int((verdict == "alarm").sum()),
-        "flagged_fraction": float(suspects.mean()),
+        "flagged_fraction": float(held_out.mean()),
         "mean_plausibility": _finite_mean(plausibility),
-        "mean_plausibility_kept": _finite_mean(plausibility[~suspects]),
-        "mean_plausibility_suspect": _finite_mean(plausibility[suspects]),
+        "mean_plausibility_kept": _finite_mean(plausibility[~held_out]),
+        "mean_plausibility_held_out": _finite_mean(plausibility[held_out]),
     }
 
 
@@ -261,6 +270,22 @@ def _reasons(reasons, count):
     reasons = [None] * count if reasons is None else list(reasons)
     _check_shape("reasons", (len(reasons),), count)
     return [_encodable(reason) if reason else None for reason in reasons]
+
+
+def _findings(held_out, evidence, cluster):
+    """Returns the columns of evidence, and of clusters while held out."""
+    count = len(held_out)
+    evidence = [()] * count if evidence is None else list(evidence)
+    cluster = [0] * count if cluster is None else list(map(int, cluster))
+    _check_shape("evidence", (len(evidence),), count)
+    _check_shape("cluster", (len(cluster),), count)
+    return {
+        "evidence": [[_encodable(str(k)) for k in kinds] for kinds in evidence],
+        "cluster": [
+            number if number and is_held_out else None
+            for number, is_held_out in zip(cluster, held_out)
+        ],
+    }
 
 
 def _check_shape(name, shape, count):

@@ -20,9 +20,10 @@ def detect(examples, vlm, detector=None, batch_size=None, trusted=None):
             prepared examples, or 16.
         trusted: optional sequence of ids; or a callable from a dict with
             `"example_id"`, `"prompts"` and `"responses"` to a bool; or the
-            path of a file with one id a line, or a JSON list of them. These
-            examples are never held out, and tell of others like them: twenty
-            of a style or prompt of its own make it known. Poison in a trusted
+            path of a file with one id a line, a JSON list of them, or the
+            `decisions.json` that the page of an audit exports. These examples
+            are never held out, and tell of others like them: twenty of a
+            style or prompt of its own make it known. Poison in a trusted
             style is still judged by its content.
 
     Returns:

@@ -232,13 +232,16 @@ class Detection:
         )
 
     def audit_columns(self):
-        """Returns the scores behind each verdict, as `Audit` takes them."""
+        """Returns what is behind each verdict, as `Audit` takes it."""
         return {
             "token_scores": self._scores_of_tokens(),
             "scores": self.scores,
             "groups": self.groups,
             "cuts": self.cuts,
             "reasons": self.reasons,
+            "evidence": self.evidence,
+            "clusters": self.clusters,
+            "cluster": self.cluster,
         }
 
     def tokens(self, index):

@@ -25,7 +25,9 @@ def trusted_ids(trusted, examples):
     Args:
         trusted: `None`; a sequence of ids; a callable from a dict with
             `"example_id"`, `"prompts"` and `"responses"` to a bool; or the
-            path of a file with one id a line, or with a JSON list of ids.
+            path of a file with one id a line, with a JSON list of ids, or
+            with a JSON object whose `"trust"` is such a list, as the page of
+            an audit exports it.
         examples: iterable of triples: id, prompt, response.
 
     Returns:
@@ -57,15 +59,31 @@ def trusted_ids(trusted, examples):
 
 
 def _read(path):
+    """Returns the ids in a file: of lines, of a list, or of decisions."""
     text = path.read_text("utf-8-sig")
-    if text.lstrip().startswith("["):
+    if not text.lstrip().startswith(("[", "{")):
+        return _lines(text)
+    try:
         ids = json.loads(text)
-        if all(isinstance(example_id, str) for example_id in ids):
-            return ids
+    except json.JSONDecodeError as error:
+        if path.suffix != ".json":
+            return _lines(text)
         raise ValueError(
-            "A file of trusted examples must have a JSON list of ids, which "
-            f"are strings. Received: {path}"
-        )
+            "A file of trusted examples that is named .json must be whole "
+            f"JSON. Received: {error} in {path}"
+        ) from error
+    if isinstance(ids, dict):
+        ids = ids.get("trust")
+    if isinstance(ids, list) and all(isinstance(i, str) for i in ids):
+        return ids
+    raise ValueError(
+        "A file of trusted examples must have a JSON list of ids, which "
+        'are strings, or a JSON object with such a list as its "trust". '
+        f"Received: {path}"
+    )
+
+
+def _lines(text):
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 

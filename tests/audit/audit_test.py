@@ -61,8 +61,8 @@ def test_short_forms_for_notebooks():
     """A notebook cell shows the counts, not an object's address."""
     audit = make_audit(mixed_rows())
     assert repr(audit) == (
-        "<Audit: examples 7; suspects 3 (42.9%); regenerated 2; excluded 1; "
-        "mean plausibility −1.38 kept, −7.00 suspects>"
+        "<Audit: examples 7; held out 3 (42.9%); suspects 3; regenerated 2; "
+        "excluded 1; mean plausibility −1.38 kept, −7.00 held out>"
     )
     assert "<td>3 (42.9%)</td>" in audit._repr_html_()
 
@@ -141,7 +141,7 @@ def test_large_store_reads_only_the_images_shown(tmp_path):
     assert time.monotonic() - start < 30
     assert examples.num_reads == 200 + 12
     assert len(page.shown_ids) == 50 + 12
-    assert "first 50 of 2,000 suspects" in page.text
+    assert "first 50 of 2,000 held-out examples" in page.text
     assert "15,000 kept examples are left out" in page.text
     assert "first 200 of 5,000 rows have their images" in page.text
     assert len(page.rows) == 5_000
@@ -184,8 +184,8 @@ def test_verdicts_are_in_the_short_form():
     rows = [make_row(v, verdict=v) for v in ("on_probation", "flagged late")]
     rows += [make_row(f"{i}", verdict="alarm") for i in range(2)]
     assert repr(make_audit(rows)) == (
-        "<Audit: examples 4; suspects 0 (0.0%); on probation 1; "
-        "flagged late 1; alarms 2; mean plausibility −1.00 kept, – suspects>"
+        "<Audit: examples 4; held out 0 (0.0%); on probation 1; "
+        "flagged late 1; alarms 2; mean plausibility −1.00 kept, – held out>"
     )
 
 
@@ -207,8 +207,8 @@ def test_an_audit_without_training_tells_nothing_of_targets(tmp_path):
     """A suspect is a suspect there, neither excluded nor regenerated."""
     audit = make_audit(detected_rows(), reasons=["", "far below <b>", ""])
     assert repr(audit) == (
-        "<Audit: examples 3; suspects 2 (66.7%); on probation 1; "
-        "mean plausibility −1.00 kept, −5.00 suspects>"
+        "<Audit: examples 3; held out 2 (66.7%); suspects 1; on probation 1; "
+        "mean plausibility −1.00 kept, −5.00 held out>"
     )
     page = Page(audit.to_html(tmp_path / "audit.html"))
     text = page.text.lower()

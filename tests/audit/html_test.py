@@ -91,7 +91,7 @@ def test_page_says_what_it_leaves_out(tmp_path, max_rows, num_shown):
     page = Page(audit.to_html(tmp_path / "audit.html", max_rows=max_rows))
     assert len(page.shown_ids) == num_shown + 4
     assert len(page.rows) == (max_rows or 7)
-    left_out = f"{3 - num_shown} of 3 suspects are left out of this page"
+    left_out = f"{3 - num_shown} of 3 held-out examples are left out"
     assert (left_out in page.text) == (num_shown < 3)
     kept_left_out = "4 kept examples are left out of this page"
     assert (kept_left_out in page.text) == (max_rows is not None)
@@ -114,8 +114,8 @@ def test_page_without_suspects_says_why(tmp_path):
     notes = {"reason": "the groups are not <separate>"}
     audit = make_audit([make_row("a"), make_row("b")], notes=notes)
     page = Page(audit.to_html(tmp_path / "audit.html"))
-    suspects = page.text.split("Suspects")[-1]
-    assert "No response is a suspect" in suspects
+    suspects = page.text.split("Held out")[-1]
+    assert "No response is held out" in suspects
     assert "the groups are not <separate>" in suspects
     assert page.shown_ids == ["a", "b"]
     assert "gave no reason" not in page.text

@@ -21,7 +21,7 @@ def test_histogram_counts_every_scored_example():
     """No score falls out of the picture, the least and greatest included."""
     histogram = score_histogram(make_audit(mixed_rows()).table)
     assert histogram.kept.sum() == 4
-    assert histogram.suspects.sum() == 2
+    assert histogram.held_out.sum() == 2
     assert histogram.boundary == (-5.0, -2.5)
     assert histogram.boundary_label == "threshold"
 
@@ -31,7 +31,7 @@ def test_histogram_tells_overlap_from_a_threshold():
     rows = [make_row("a", -6.0), make_row("b", -1.0), suspect("c", -4.0)]
     histogram = score_histogram(make_audit(rows).table)
     assert histogram.boundary == (-6.0, -4.0)
-    assert histogram.boundary_label == "kept and suspects overlap"
+    assert histogram.boundary_label == "kept and held out overlap"
 
 
 @pytest.mark.parametrize(
@@ -86,3 +86,38 @@ def test_review_has_a_panel():
     points = [tuple(p) for c in axes.collections for p in c.get_offsets()]
     assert points == [(-1.0, -0.5)]
     assert axes.get_ylabel() == "by the student, nats per token"
+
+
+def test_the_axis_is_logarithmic_where_some_lie_far_off():
+    """The kept ones would be one bar beside them."""
+    kept = [make_row(f"k{i}", -i / 100) for i in range(100)]
+    far = score_histogram(make_audit([*kept, suspect("s", -60.0)]).table)
+    assert far.linear_width == pytest.approx(0.9801, abs=1e-4)
+    assert (far.kept > 0).sum() >= 8
+    assert far.kept.sum() == 100 and far.held_out.sum() == 1
+    assert (far.edges[0], far.edges[-1]) == (-60.0, 0.0)
+    assert far.place(-60.0) == pytest.approx(-np.arcsinh(60 / 0.9801), 1e-4)
+    near = score_histogram(make_audit([*kept, suspect("s", -4.0)]).table)
+    assert near.linear_width is None and near.place(-4.0) == -4.0
+
+
+def test_the_cut_of_most_examples_is_marked():
+    """In place of the span in which it may lie."""
+    rows = [make_row("a", -1.0), make_row("b", -2.0), suspect("c", -4.0)]
+    table = make_audit(rows, cuts=[-3.0, -3.0, -3.5]).table
+    histogram = score_histogram(table)
+    assert histogram.cut == -3.0 and histogram.boundary is None
+    outside = score_histogram(make_audit(rows, cuts=[-9.0] * 3).table)
+    assert outside.cut is None and outside.boundary == (-4.0, -2.0)
+
+
+def test_the_plot_has_the_axis_and_the_cut():
+    """As the page has."""
+    pytest.importorskip("matplotlib")
+    rows = [make_row("a", -1.0), make_row("b", -1.5), suspect("c", -40.0)]
+    (axes,) = make_audit(rows, cuts=[-3.0] * 3).plot_scores().axes
+    assert axes.get_xscale() == "asinh"
+    ticks = [text.get_text() for text in axes.get_xticklabels()]
+    assert ticks == ["−20", "−10", "−5", "−2", "−1"]
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert set(labels) == {"cut −3.00", "held out (1)", "kept (2)"}

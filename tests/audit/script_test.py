@@ -11,7 +11,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from audit_support import make_audit, make_row, suspect
+from audit_support import clustered_audit, make_audit, make_row, suspect
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
@@ -44,7 +44,7 @@ form.reversed.click(); look("reversed"); form.reversed.click();
 document.querySelector("[data-order=id] button").click();
 look("header");
 seen.sort = document.querySelector("[data-order=id]").ariaSort;
-choose("verdict", "suspects"); choose("origin", "excluded"); look("excluded");
+choose("verdict", "held out"); choose("origin", "excluded"); look("excluded");
 choose("search", "no such text"); look("none");
 seen.ran = document.title === "attacked" || window.attacked === 1;
 document.body.replaceChildren(JSON.stringify(seen));
@@ -152,3 +152,82 @@ def test_page_without_training_in_a_browser(tmp_path):
     assert len(seen["plain"]) == 3 * 6
     assert seen["scripted"] == seen["plain"]
     assert seen["plain"][3].startswith("farbelowplausibility−9.00")
+
+
+DECIDER = """
+const seen = { plain: before, scripted: texts(), files: [], requests: 0 };
+const form = document.getElementById("controls").elements;
+const ids = () => Array.from(
+  document.querySelectorAll("#suspects tbody th .text"), (e) => e.textContent);
+const RealBlob = Blob;
+window.Blob = function (parts, options) {
+  seen.files.push([JSON.parse(parts.join("")), options.type]);
+  return new RealBlob(parts, options);
+};
+HTMLAnchorElement.prototype.click = function () {
+  seen.link = [this.download, this.href.startsWith("blob:")];
+};
+for (const name of ["alert", "confirm", "prompt", "open", "fetch"]) {
+  window[name] = () => { seen.requests += 1; };
+}
+const button = (cluster, name) => document.querySelector(
+  `[data-cluster="${cluster}"] ${name}`);
+const trust = button(1, "[data-choice=trust]");
+const drop = button(1, "[data-choice=drop]");
+const save = document.getElementById("export");
+seen.hidden = Array.from(
+  document.querySelectorAll(".decide, .export"), (e) => e.hidden);
+seen.tab = [trust, drop, save].map((b) => [b.tagName, b.tabIndex]);
+seen.before = [save.disabled, document.getElementById("decided").value];
+trust.click(); drop.click();
+button(2, "[data-choice=trust]").click();
+seen.pressed = [trust, drop].map((b) => b.getAttribute("aria-pressed"));
+seen.after = [save.disabled, document.getElementById("decided").value];
+save.click();
+drop.click();
+save.click();
+button(2, "[data-choice=trust]").click();
+seen.undone = save.disabled;
+seen.options = Array.from(form.cluster.options, (o) => o.textContent);
+button(2, "[data-look]").click();
+seen.looked = [ids(), form.cluster.value, form.verdict.value];
+seen.ran = document.title === "attacked" || window.attacked === 1;
+document.body.replaceChildren(JSON.stringify(seen));
+"""
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
+def test_clusters_are_decided_in_a_browser(tmp_path):
+    """Clicks make a file of whole ids, without a dialog or a request."""
+    evil = "<img src=x onerror='window.attacked=1'>\u202e evil"
+    path = clustered_audit(evil).to_html(tmp_path / "audit.html", max_rows=8)
+    seen = read_in_chromium(path, DECIDER)
+    assert seen["scripted"] == seen["plain"]
+    assert seen["hidden"] == [False] * 3
+    assert seen["tab"] == [["BUTTON", 0]] * 3
+    assert seen["before"] == [True, "no cluster decided"]
+    assert seen["pressed"] == ["false", "true"]
+    assert seen["after"] == [
+        False,
+        "2 of 2 clusters decided: 3 examples to trust, 4 to drop",
+    ]
+    same = [f"same/{i}" for i in range(4)]
+    varied = [f"varied/{i}" for i in range(3)]
+    choices = {"1": "drop", "2": "trust"}
+    first, second = seen["files"]
+    assert first == [
+        {"trust": varied, "drop": same, "clusters": choices},
+        "application/json",
+    ]
+    assert second[0] == {
+        "trust": varied,
+        "drop": [],
+        "clusters": {"2": "trust"},
+    }
+    assert seen["link"] == ["decisions.json", True]
+    assert seen["undone"] is True
+    assert seen["options"][0] == "all"
+    assert seen["options"][1].startswith("1: same words: <img src=x")
+    assert seen["options"][2] == "2: nothing shared"
+    assert seen["looked"] == [varied, "2", "held out"]
+    assert seen["requests"] == 0 and not seen["ran"]

@@ -34,6 +34,8 @@ def test_table_has_one_row_per_example():
         scores={"a": [-1, 0, 1, 2, 3, -2, -3]},
         cuts=np.full(7, -3.0),
         reasons=["", "below the cut", *[""] * 5],
+        evidence=[(), ("likelihood", "same words"), *[()] * 5],
+        cluster=np.array([0, 2, 0, 1, 0, 1, 0]),
     ).table
     row = table.to_pylist()[1]
     assert row == {
@@ -46,6 +48,8 @@ def test_table_has_one_row_per_example():
         "written_by": "student after epoch 1",
         "verdict": "suspect",
         "reason": "below the cut",
+        "evidence": ["likelihood", "same words"],
+        "cluster": 2,
         "plausibility": -5.0,
         "suspect_probability": 1.0,
         "is_suspect": True,
@@ -73,7 +77,9 @@ def test_summary_counts():
     assert make_audit(mixed_rows()).summary == {
         "num_examples": 7,
         "num_scored": 6,
+        "num_held_out": 3,
         "num_suspect": 3,
+        "num_kept": 4,
         "num_regenerated": 2,
         "num_excluded": 1,
         "num_masked": 0,
@@ -86,7 +92,7 @@ def test_summary_counts():
         "flagged_fraction": pytest.approx(3 / 7),
         "mean_plausibility": pytest.approx(-19.5 / 6),
         "mean_plausibility_kept": pytest.approx(-5.5 / 4),
-        "mean_plausibility_suspect": pytest.approx(-7.0),
+        "mean_plausibility_held_out": pytest.approx(-7.0),
     }
 
 
@@ -145,6 +151,8 @@ def test_place_in_the_group_by_counting(seed):
         ({"groups": ["a"]}, "groups"),
         ({"cuts": np.zeros((2, 1))}, "cuts"),
         ({"reasons": []}, "reasons"),
+        ({"evidence": [()]}, "evidence"),
+        ({"cluster": np.zeros(3, int)}, "cluster"),
         ({"scores": {"PMI": [0.0] * 3}}, r"scores\['PMI'\]"),
     ],
 )
@@ -163,6 +171,38 @@ def test_verdicts_are_counted():
     assert summary["num_restored"] == 1
     assert summary["num_flagged_late"] == 1
     assert summary["num_alarms"] == 2
+
+
+def test_what_is_on_probation_is_held_out_and_no_suspect():
+    """The probability holds both out; evidence spoke against one alone."""
+    rows = [
+        make_row("a", verdict="on_probation", suspect_probability=1.0),
+        make_row("b", verdict="on_probation", suspect_probability=1.0),
+        suspect("c", -5.0),
+        make_row("d"),
+    ]
+    audit = make_audit(rows)
+    assert audit.table["is_suspect"].to_pylist() == [True, True, True, False]
+    summary = audit.summary
+    assert summary["num_held_out"] == 3 and summary["num_suspect"] == 1
+    assert summary["num_on_probation"] == 2 and summary["num_kept"] == 1
+    assert summary["flagged_fraction"] == 0.75
+
+
+def test_only_what_is_held_out_is_in_a_cluster():
+    """A review may have restored one since; zero is no cluster."""
+    rows = [make_row("a", verdict="restored"), suspect("b", -5.0)]
+    rows += [suspect("c", -6.0), make_row("d")]
+    table = make_audit(rows, cluster=[3, 3, 0, 0]).table
+    assert table["cluster"].to_pylist() == [None, 3, None, None]
+    assert make_audit(rows).table["cluster"].null_count == 4
+    assert make_audit(rows).table["evidence"].to_pylist() == [[]] * 4
+
+
+def test_lone_surrogates_in_evidence_do_no_harm():
+    """Kinds of evidence may come from anybody's decision."""
+    table = make_audit([make_row("a")], evidence=[("odd \udfff",)]).table
+    assert table["evidence"].to_pylist() == [["odd \\udfff"]]
 
 
 def test_reasons_are_a_column():

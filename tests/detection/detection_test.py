@@ -356,6 +356,10 @@ def test_an_audit_needs_no_training(detection):
     assert rows[19]["reason"].startswith("less plausible than the cut")
     assert rows[19]["tokens"] == detection.tokens(19)
     assert set(dict(rows[19]["scores"])) == set(detection.scores)
+    assert [tuple(row["evidence"]) for row in rows] == detection.evidence
+    assert [row["cluster"] or 0 for row in rows] == list(detection.cluster)
+    assert rows[19]["evidence"] == ["likelihood"] and rows[19]["cluster"] == 1
+    assert audit.clusters == detection.clusters and len(audit.clusters) > 0
     assert audit.notes["scorer"] == repr(detection.scorer)
     assert audit.notes["reason"] == detection.reason
     clean = audit.clean_examples()
