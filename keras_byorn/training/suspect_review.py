@@ -136,7 +136,7 @@ class SuspectReview:
             verdicts = self._of_suspects(suspects, kept, student)
         doubt = doubts(store.plausibility)
         # A trusted style is one that most of the student's data do not have.
-        vouched = np.array(self._detection.groups, object) != ALL
+        vouched = np.array(self.detection.groups, object) != ALL
         free = ~store.suspects & (store.verdicts != TRUSTED) & ~vouched
         for index in self._to_flag_late(tuned, met, steps):
             if doubt[index] > JUMP and free[index]:
