@@ -63,8 +63,9 @@ class SuspectReview:
     student that had trained on it, and only the suspects cost a pass.
 
     - A suspect that is now as plausible as the kept ones is *restored*, unless
-      the reference found it absurd, in nats, or a reviewer dropped it. What shares a prompt, a form or a
-      span is restored only where half of it would be.
+      the reference found it absurd, in nats, or a reviewer dropped it. What
+      shares a prompt, a form or a span is restored only where half of it would
+      be.
     - Responses in the same words come back only where they depend on their
       images, too: the student must find them likelier with their own images
       than with others', nearly as much as it finds kept responses.
