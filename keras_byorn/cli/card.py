@@ -15,7 +15,7 @@ from keras_byorn.data.files import replacing
 from keras_byorn.detection.verdicts import VERDICTS
 
 MAX_CLUSTERS = 20
-_PUNCTUATION = re.compile(r"([\\`*_\[\](){}|!~])")
+_PUNCTUATION = re.compile(r"([\\`*_\[\]|!~])")
 NOTE = """\
 Implausible is not proof of an attack: an unusual but honest response can be a
 suspect, and a harmful one can be plausible.
@@ -40,7 +40,7 @@ def write_card(detection, examples, args, out, training=None):
         "read as": repr(examples),
         "digest of ids, prompts and responses": data_digest(detection),
         "examples": f"{len(detection):,}",
-        "reference": f"{args.preset}, {args.dtype}",
+        "preset": f"{args.preset}, {args.dtype}",
         **{name: str(value) for name, value in detection.settings.items()},
         "reason": detection.reason,
     }
