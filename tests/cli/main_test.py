@@ -109,3 +109,23 @@ def test_scorers_of_the_command_are_those_of_the_package():
     """All that need no scorer of their own; they are made without arguments."""
     public = {n for n in scorers.__all__ if n not in ("Scorer", "TokenScorer")}
     assert public - {"Ensemble"} == set(keras_byorn_cli.SCORERS)
+
+
+def test_the_page_names_all_options_and_no_other():
+    """Of each command, but for those that every command has."""
+    page = SCRIPT.parent / "docs" / "command-line.md"
+    named = set(
+        re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text("utf-8"))
+    )
+    parser = keras_byorn_cli.build_parser()
+    commands = next(
+        action.choices for action in parser._actions if action.choices
+    )
+    known = {
+        option
+        for command in commands.values()
+        for action in command._actions
+        for option in action.option_strings
+        if option.startswith("--")
+    }
+    assert named == known
