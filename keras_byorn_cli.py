@@ -193,6 +193,12 @@ def add_model_options(add, preset=None):
         help="mixed_bfloat16 keeps weights in float32; bfloat16 takes half\n"
         "the memory; float32",
     )
+    add(
+        "--sequence-length",
+        type=int,
+        help="most tokens of prompt and response, where the preset has fewer\n"
+        "than the data need",
+    )
 
 
 def add_detection_options(add):

@@ -1,6 +1,5 @@
 """The detector that a command line names, and its run."""
 
-from keras_byorn.data.prepared import PreparedExamples
 from keras_byorn.detection import scorers
 from keras_byorn.detection.decisions import (
     FlagFraction,
@@ -39,19 +38,18 @@ def detector_of(args, verbose=0):
     )
 
 
-def detect(examples, vlm, args, trusted):
+def detect(prepared, vlm, args, trusted):
     """Detects without training, with progress bars and no words.
 
     Args:
-        examples: an `Examples`, or a `PreparedExamples`.
+        prepared: a `PreparedExamples`.
         vlm: the pretrained task.
-        args: as for `detector_of`, with `batch_size`.
+        args: as for `detector_of`.
         trusted: optional trusted examples, see `keras_byorn.detect`.
 
     Returns:
         A `Detection`.
     """
-    prepared = PreparedExamples.of(examples, vlm, args.batch_size)
     reference = _ShownReference(vlm, adapters_off=True)
     detector = detector_of(args)
     return detector.detect(prepared, reference, trusted=trusted)

@@ -17,6 +17,7 @@ from keras_byorn.cli.loading import (
 )
 from keras_byorn.cli.reporting import print_paths
 from keras_byorn.cli.summary import facts_of, print_facts
+from keras_byorn.cli.vocabulary import warn_if_spelt
 from keras_byorn.data.examples import Examples
 from keras_byorn.detection.detection import Detection
 from keras_byorn.detection.trust import trusted_ids
@@ -74,6 +75,7 @@ def fine_tune(vlm, examples, out, args):
     model = BYORnModel(vlm)
     options = {"batch_size": args.batch_size, "seed": args.seed}
     batches = TargetBatches(examples, vlm, **options)
+    warn_if_spelt(batches.prepared)
     validation = held_back and TargetBatches(held_back, vlm, **options)
     model.compile(
         optimizer=keras.optimizers.AdamW(

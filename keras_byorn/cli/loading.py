@@ -18,7 +18,8 @@ def load_vlm(args, load_weights=True):
     """Loads the preset as a task of its own class.
 
     Args:
-        args: namespace with `preset`, `task` and `dtype`.
+        args: namespace with `preset`, `task`, `dtype` and
+            `sequence_length`.
         load_weights: bool. `False` for its tokenizer and image converter
             alone.
 
@@ -42,6 +43,8 @@ def load_vlm(args, load_weights=True):
             "`--preset` must be of a model that reads images. "
             f"Received: {args.preset}, a {type(vlm).__name__} that reads none"
         )
+    if args.sequence_length is not None:
+        vlm.preprocessor.sequence_length = args.sequence_length
     return vlm
 
 

@@ -59,7 +59,7 @@ def test_options_reach_the_detector(scenes, command, tmp_path, capsys):
     trusted.write_text("captions/10\ncaptions/11\n")
     options = ["--limit", "40", "--decision", "0.25", "--trusted", trusted]
     options += ["--scorer", "Regret,WorstSpan", "--score-cache", tmp_path / "c"]
-    options += ["--seed", "3", "--batch-size", "7"]
+    options += ["--seed", "3", "--batch-size", "7", "--sequence-length", "48"]
     out = tmp_path / "out"
     arguments = ["audit", scenes.table, *TINY, *options, "--out", out]
     assert keras_byorn_cli.main([*map(str, arguments)]) == 0
