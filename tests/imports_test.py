@@ -10,7 +10,7 @@ import keras_byorn
 ROOT = pathlib.Path(keras_byorn.__file__).parent
 # `vlm` speaks to KerasHub and knows nothing of the rest; `audit` renders rows
 # and examples, and so detections and trainings can both be accounted for.
-ORDER = ("vlm", "data", "audit", "detection", "training")
+ORDER = ("vlm", "data", "audit", "detection", "training", "cli")
 BESIDE = ("attacks", "evaluation", "baselines")
 BACKENDS = ("jax", "tensorflow", "torch")
 MAX_MODULE, MAX_FUNCTION = 400, 60

@@ -11,6 +11,7 @@ from keras_byorn.data.words import normalized_words
 from keras_byorn.detection.shared_texts import MIN_COPIES
 from keras_byorn.detection.spans_held_out import spans_held_out
 from keras_byorn.detection.verdicts import (
+    DROPPED,
     ON_PROBATION,
     SAME_SPAN,
     SAME_WORDS,
@@ -37,8 +38,9 @@ class Cluster:
     Attributes:
         number: int, from 1, as `Detection.trust(cluster=)` takes it.
         kind: string. What is shared: `"same words"`, `"same span"`,
-            `"same prompt"`, `"same form"`, or `"none"`.
-        text: string. The words, span, prompt or form; empty for `"none"`.
+            `"same prompt"`, `"same form"`, `"dropped by a reviewer"`, or
+            `"none"`.
+        text: string. The words, span, prompt or form; empty for the last two.
         size: int. Examples.
         num_contents: int. How many different responses they have.
         proposal: string. `"replace"`: all say one thing, and the model writes
@@ -63,8 +65,8 @@ class Cluster:
     @property
     def shares(self):
         """string. What the examples share, such as `'same words "buy it"'`."""
-        if self.kind == NOTHING:
-            return NOTHING
+        if self.kind in (NOTHING, DROPPED):
+            return self.kind
         quoted = shortened(self.text, most=80) if self.text else ""
         return f"{self.kind}: {quoted}"
 
@@ -82,7 +84,7 @@ class Cluster:
         )
 
 
-def find_clusters(example_ids, responses, verdicts, shares=None):
+def find_clusters(example_ids, responses, verdicts, shares=None, dropped=()):
     """Puts the examples that are held out in clusters.
 
     Args:
@@ -90,6 +92,8 @@ def find_clusters(example_ids, responses, verdicts, shares=None):
         verdicts: array of N verdicts.
         shares: optional list of N pairs of a kind and a text that a decision
             found, or `None`.
+        dropped: optional bool array, `(N,)`. What a reviewer dropped, which is
+            a cluster of its own.
 
     Returns:
         A pair: a list of `Cluster`, and an int array, `(N,)`, the number of
@@ -103,6 +107,8 @@ def find_clusters(example_ids, responses, verdicts, shares=None):
     if shares is None:
         _by_span(keys, responses, held_out)
         shares = [None] * len(responses)
+    for index in map(int, np.flatnonzero(dropped)):
+        keys[index] = DROPPED, ""
     members = collections.defaultdict(list)
     for index, key in keys.items():
         key = key or shares[index] or (NOTHING, str(verdicts[index]))

@@ -13,13 +13,16 @@ from keras_byorn.detection.dataset_scores import DatasetScores
 from keras_byorn.detection.detection_checks import (
     check_columns,
     has_other_tokens,
+    named_examples,
 )
 from keras_byorn.detection.reports import announce, summary_line
 from keras_byorn.detection.verdicts import (
     ON_PROBATION,
+    REVIEWER,
     SUSPECT,
     TRUSTED,
     completed,
+    with_dropped,
 )
 
 
@@ -41,7 +44,7 @@ class Detection:
             is not.
         evidence: list of N tuples of strings. The kinds of evidence that spoke
             against an example: `"likelihood"`, `"same words"`,
-            `"same prompt"`, `"same form"`.
+            `"same prompt"`, `"same form"`, `"reviewer"`.
         clusters: list of `Cluster`: what is held out, by what it shares.
         cluster: int array, `(N,)`. The number of an example's cluster, 0 where
             it is not held out.
@@ -129,6 +132,11 @@ class Detection:
         return self.verdicts == TRUSTED
 
     @property
+    def dropped(self):
+        """bool array, `(N,)`. Suspects for good, by the word of a reviewer."""
+        return np.array([REVIEWER in kinds for kinds in self.evidence], bool)
+
+    @property
     def held_out(self):
         """bool array, `(N,)`. Suspect or on probation."""
         return (self.verdicts == SUSPECT) | (self.verdicts == ON_PROBATION)
@@ -173,7 +181,8 @@ class Detection:
         """Vouches for examples, and decides again.
 
         Trusted examples are never held out, and make their style or prompt
-        known, see `HoldOut`. Nothing is scored again.
+        known, see `HoldOut`. What was dropped is taken back. Nothing is
+        scored again.
 
         Args:
             ids: optional trusted examples, as `keras_byorn.detect` takes them.
@@ -195,16 +204,25 @@ class Detection:
             )
         if cluster is not None:
             ids = self._ids_of(cluster)
-        scores = DatasetScores(
-            self.token_scores, self.prompts, self.responses, self.example_ids
-        )
-        scores.trust(self.trusted_ids)
-        scores.trust(ids)
-        flags = self.detector.flag(self.plausibility, scores)
-        self._decide_by(completed(flags, scores.trusted))
-        if self.detector.verbose:
-            announce(self)
-        return self
+        trusted = named_examples(self, ids)
+        dropped = self.dropped & ~trusted
+        return self._decide_again(self.trusted | trusted, dropped)
+
+    def drop(self, ids):
+        """Holds examples out for good, and decides again.
+
+        No student restores them, and nothing is trained on in their place.
+        They are a cluster of their own. `trust` takes it back.
+
+        Args:
+            ids: examples, named in one of the ways of `trust`.
+
+        Returns:
+            The detection itself.
+        """
+        dropped = named_examples(self, ids)
+        trusted = self.trusted & ~dropped
+        return self._decide_again(trusted, self.dropped | dropped)
 
     @property
     def proposals(self):
@@ -312,6 +330,17 @@ class Detection:
     def _repr_html_(self):
         return self.audit()._repr_html_() if self._examples else None
 
+    def _decide_again(self, trusted, dropped):
+        scores = DatasetScores(
+            self.token_scores, self.prompts, self.responses, self.example_ids
+        )
+        scores.trusted = trusted
+        flags = self.detector.flag(self.plausibility, scores)
+        self._decide_by(with_dropped(completed(flags, trusted), dropped))
+        if self.detector.verbose:
+            announce(self)
+        return self
+
     def _decide_by(self, flags):
         self.suspect_probability = flags.suspect_probability
         self.verdicts = flags.verdicts
@@ -325,7 +354,11 @@ class Detection:
 
     def _find_clusters(self):
         self.clusters, self.cluster = find_clusters(
-            self.example_ids, self.responses, self.verdicts, self.shares
+            self.example_ids,
+            self.responses,
+            self.verdicts,
+            self.shares,
+            self.dropped,
         )
 
     def _ids_of(self, cluster):

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 
 from keras_byorn.data.validation import named, shortened
+from keras_byorn.detection.trust import trusted_ids
 from keras_byorn.detection.verdicts import VERDICTS
 
 
@@ -50,6 +51,25 @@ def check_columns(detection):
             f"`verdicts` must be among {', '.join(VERDICTS)}. Received: "
             f"{sorted(map(str, unknown))}"
         )
+
+
+def named_examples(detection, ids):
+    """Finds the examples that a person names.
+
+    Args:
+        detection: a `Detection`.
+        ids: as `keras_byorn.detect` takes trusted examples.
+
+    Returns:
+        bool array, `(N,)`.
+
+    Raises:
+        ValueError: if an id is not among the examples.
+    """
+    known = detection.example_ids
+    examples = zip(known, detection.prompts, detection.responses)
+    found = set(trusted_ids(ids, examples))
+    return np.array([example_id in found for example_id in known], bool)
 
 
 def check_examples(detection, prepared):

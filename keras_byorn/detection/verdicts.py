@@ -12,6 +12,8 @@ VERDICTS = (KEPT, ON_PROBATION, SUSPECT, TRUSTED)
 LIKELIHOOD = "likelihood"
 SAME_WORDS, SAME_SPAN = "same words", "same span"
 SAME_PROMPT, SAME_FORM = "same prompt", "same form"
+REVIEWER = "reviewer"  # a person, whom no student overrules
+DROPPED = "dropped by a reviewer"
 
 
 class Findings:
@@ -86,4 +88,30 @@ def completed(flags, trusted):
         reasons=reasons,
         evidence=evidence,
         trusted=trusted,
+    )
+
+
+def with_dropped(flags, dropped):
+    """Makes suspects of the examples that a reviewer dropped.
+
+    Args:
+        flags: `Flags` that are completed.
+        dropped: bool array, `(N,)`.
+
+    Returns:
+        `Flags`.
+    """
+    return flags._replace(
+        suspect_probability=np.where(
+            dropped, 1, flags.suspect_probability
+        ).astype("float32"),
+        verdicts=np.where(dropped, SUSPECT, flags.verdicts),
+        reasons=[
+            DROPPED if own else reason
+            for own, reason in zip(dropped, flags.reasons)
+        ],
+        evidence=[
+            [*kinds, REVIEWER] if own else kinds
+            for own, kinds in zip(dropped, flags.evidence)
+        ],
     )

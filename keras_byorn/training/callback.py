@@ -22,7 +22,7 @@ from keras_byorn.detection.detection_checks import (
 from keras_byorn.detection.detector import Detector
 from keras_byorn.detection.response_writer import SAMPLERS, ResponseWriter
 from keras_byorn.detection.scorers import MeanLogLikelihood
-from keras_byorn.detection.verdicts import KEPT, SUSPECT, TRUSTED
+from keras_byorn.detection.verdicts import KEPT, SUSPECT
 from keras_byorn.training import fit_checks
 from keras_byorn.training.callback_checks import (
     check_choice,
@@ -32,7 +32,10 @@ from keras_byorn.training.callback_checks import (
 from keras_byorn.training.defence_counts import counts_of
 from keras_byorn.training.ema import averaged_weights
 from keras_byorn.training.span_masking import SpanMasking
-from keras_byorn.training.suspect_review import SuspectReview
+from keras_byorn.training.suspect_review import (
+    SuspectReview,
+    follow_reviewer,
+)
 
 TEACHERS = ("ema", "student", "none")
 TREATMENTS = ("cluster", "replace", "mask")
@@ -185,11 +188,7 @@ class BYORnCallback(keras.callbacks.Callback):
         elif given is not None:
             check_scores(given, batches.store.plausibility)
             self.detection = given.with_examples(batches.prepared)
-            trusted = np.flatnonzero(given.trusted & batches.store.suspects)
-            batches.store.review(
-                dict.fromkeys(map(int, trusted), TRUSTED),
-                batches.store.student_plausibility,
-            )
+            follow_reviewer(given, batches.store)
         elif last is not batches:
             self.detection = None  # that of other examples
         if not self._continues():
@@ -286,7 +285,10 @@ class BYORnCallback(keras.callbacks.Callback):
         if self.suspects == "cluster":
             return self._proposals() == proposal
         chosen = self.suspects == "mask" or proposal == REPLACE
-        return np.full(len(self.store), chosen)
+        proposed = np.full(len(self.store), chosen)
+        if self.detection is not None:
+            proposed &= ~self.detection.dropped
+        return proposed
 
     def _proposals(self):
         """object array, `(N,)`. Those of the detection, or of the store."""

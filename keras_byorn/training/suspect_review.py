@@ -63,8 +63,9 @@ class SuspectReview:
     student that had trained on it, and only the suspects cost a pass.
 
     - A suspect that is now as plausible as the kept ones is *restored*, unless
-      the reference found it absurd, in nats. What shares a prompt, a form or a
-      span is restored only where half of it would be.
+      the reference found it absurd, in nats, or a reviewer dropped it. What
+      shares a prompt, a form or a span is restored only where half of it would
+      be.
     - Responses in the same words come back only where they depend on their
       images, too: the student must find them likelier with their own images
       than with others', nearly as much as it finds kept responses.
@@ -126,6 +127,7 @@ class SuspectReview:
             return
         student, verdicts = met.copy(), {}
         suspects = store.suspects & (store.verdicts != FLAGGED_LATE)
+        suspects &= ~self.detection.dropped
         unseen = np.flatnonzero(suspects & ~trained_on)
         if len(unseen):
             student[unseen] = self._plausibility(unseen)
@@ -239,6 +241,20 @@ class SuspectReview:
             threshold = MixtureThreshold().fit(met[order] - usual)
         apart = threshold.suspect_probability_of(met[order] - usual)
         return order[is_suspect(apart)]
+
+
+def follow_reviewer(detection, store):
+    """Trains on what a person trusts, and not on what a person dropped.
+
+    Args:
+        detection: a `Detection`, perhaps reviewed since the store was scored.
+        store: its `TargetStore`.
+    """
+    trusted = np.flatnonzero(detection.trusted & store.suspects)
+    store.review(
+        dict.fromkeys(map(int, trusted), TRUSTED), store.student_plausibility
+    )
+    store.leave_out(np.flatnonzero(detection.dropped))
 
 
 def doubts(plausibility):

@@ -246,6 +246,24 @@ class TargetStore:
         self._revisions[index] += 1
         self.revision += 1
 
+    def leave_out(self, indices):
+        """Holds examples out whole, without a replacement or a mask.
+
+        Args:
+            indices: sequence of ints, positions.
+
+        Raises:
+            ValueError: if every example is suspect then.
+        """
+        verdicts = dict.fromkeys(map(int, indices), SUSPECT)
+        self.review(verdicts, self.student_plausibility)
+        self.suspect_probability[list(verdicts)] = 1.0
+        for index in verdicts:
+            self._replacements.pop(index, None)
+            self._masks.pop(index, None)
+            self._revisions[index] += 1
+            self.revision += 1
+
     def training_rows(self):
         """Returns the rows that an epoch trains on.
 

@@ -84,3 +84,18 @@ def test_nothing_held_out_is_no_cluster():
     """And no number."""
     clusters, number = clusters_of(honest(5), ["kept"] * 4 + ["trusted"])
     assert clusters == [] and not number.any()
+
+
+def test_what_a_reviewer_dropped_is_a_cluster_of_its_own():
+    """Left out, whatever words it shares with others."""
+    responses = honest(50) + ["visit our page now"] * 10
+    verdicts = np.array(["kept"] * 50 + ["suspect"] * 10, object)
+    dropped = np.arange(60) >= 58
+    clusters, number = find_clusters(
+        IDS[:60], responses, verdicts, dropped=dropped
+    )
+    assert [(c.shares, c.size, c.proposal) for c in clusters] == [
+        ("same words: 'visit our page now'", 8, "replace"),
+        ("dropped by a reviewer", 2, "leave out"),
+    ]
+    assert (number[dropped] == 2).all()

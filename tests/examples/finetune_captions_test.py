@@ -20,6 +20,7 @@ import tensorflow_datasets as tfds
 
 import keras_byorn
 from keras_byorn import evaluation
+from keras_byorn.cli import finetune, loading
 from keras_byorn.data import digit_scenes
 from keras_byorn.vlm.adapters import lora_layers
 from keras_byorn.vlm.tiny_models import TINY
@@ -215,9 +216,9 @@ def test_tensorboard_has_the_losses(tuned):
 
 def test_tensorboard_may_be_missing(tmp_path, monkeypatch):
     """The run goes on, with a warning."""
-    monkeypatch.setattr(script.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(finetune.importlib.util, "find_spec", lambda name: None)
     with pytest.warns(UserWarning, match="pip install tensorboard"):
-        assert script.tensorboard(tmp_path) == []
+        assert finetune.tensorboard(tmp_path) == []
 
 
 @pytest.mark.slow
@@ -260,7 +261,7 @@ def load(vlm):
 
     def load(data, **options):
         args = script.parse_arguments(["--data", str(data)])
-        return script.load_examples(
+        return loading.load_examples(
             vlm, argparse.Namespace(**{**vars(args), **options})
         )
 
@@ -356,12 +357,12 @@ def test_the_preset_is_of_its_task(tmp_path):
     _, blind = save_tiny_preset(TINY["Gemma 3, text only"], tmp_path / "blind")
     arguments = ["--preset", blind, "--dtype", "float32", "--task"]
     with pytest.raises(ValueError, match="must be of a model that reads im"):
-        script.load_vlm(script.parse_arguments([*arguments, "CausalLM"]))
+        loading.load_vlm(script.parse_arguments([*arguments, "CausalLM"]))
     with pytest.raises(ValueError, match="--task.*Received: NoSuchLM"):
-        script.load_vlm(script.parse_arguments([*arguments, "NoSuchLM"]))
+        loading.load_vlm(script.parse_arguments([*arguments, "NoSuchLM"]))
     task_class, blip = save_tiny_preset(TINY["BLIP-2 OPT"], tmp_path / "blip")
     arguments = ["--preset", blip, "--task", "BLIP2CausalLM"]
-    vlm = script.load_vlm(script.parse_arguments(arguments))
+    vlm = loading.load_vlm(script.parse_arguments(arguments))
     assert type(vlm) is task_class and vlm.dtype_policy.name == "mixed_bfloat16"
 
 
@@ -369,14 +370,14 @@ def test_wrong_devices_are_refused():
     """Several only on JAX, and no more than there are."""
     if keras.config.backend() != "jax":
         with pytest.raises(ValueError, match="--num-devices.*JAX.*Received: 2"):
-            script.distribute(2, 16)
+            finetune.distribute(2, 16)
         return
     with pytest.raises(ValueError, match="no more than there are"):
-        script.distribute(99, 99)
+        finetune.distribute(99, 99)
     with pytest.raises(ValueError, match="must divide by.*3 for 2 devices"):
-        script.distribute(2, 3)
+        finetune.distribute(2, 3)
     with pytest.raises(ValueError, match="at least 1.*0 devices"):
-        script.distribute(0, 4)
+        finetune.distribute(0, 4)
 
 
 @pytest.mark.slow

@@ -268,3 +268,38 @@ def test_trust_counts_where_training_goes_on(make):
     assert set(batches.store.verdicts[ONE_TEXT]) == {"trusted"}
     assert defence.detection.clusters == detection.clusters
     assert defence._reviewer.detection is defence.detection
+
+
+@pytest.mark.parametrize("suspects", ["cluster", "replace", "mask"])
+def test_what_a_reviewer_dropped_stays_out(make, suspects):
+    """Whatever its cluster proposed: no mask, no new text, no way back."""
+    batches, model = make()
+    detection = detected(batches)
+    (alone, *_), (one_text, *_) = positions(ALONE), positions(ONE_TEXT)
+    (span, *_), dropped = positions(SPANS), []
+    for index in (0, alone, one_text, span):  # the first was kept
+        dropped.append(detection.example_ids[index])
+    detection.drop(dropped)
+    defence = Watched(detection, suspects=suspects, verbose=0)
+    fit(model, batches, defence)
+    for example_id in dropped:
+        row = batches.store[example_id]
+        assert (row.origin, row.verdict) == ("excluded", "suspect")
+    out = {0, alone, one_text, span}
+    assert not out & set().union(*defence.trained)
+
+
+def test_what_is_dropped_later_goes_out(make, tmp_path):
+    """Of a store that trained on it, or on a text in its place."""
+    batches, model = make()
+    detection = detected(batches)
+    fit(model, batches, BYORnCallback(detection, verbose=0), epochs=2)
+    path = batches.store.save(tmp_path / "targets.parquet")
+    dropped = [detection.example_ids[i] for i in (0, ONE_TEXT.start)]
+    before = [TargetStore.load(path)[i].origin for i in dropped]
+    assert before == ["original", "regenerated"]
+    batches, model = make(TargetStore.load(path))
+    detection = detected(batches).drop(dropped)
+    fit(model, batches, BYORnCallback(detection, verbose=0), epochs=1)
+    after = [batches.store[i].origin for i in dropped]
+    assert after == ["excluded", "excluded"]
