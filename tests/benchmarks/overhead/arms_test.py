@@ -73,9 +73,9 @@ def test_truth_flags_the_poisoned():
 @pytest.mark.parametrize(
     "size, method, kind, decision",
     [
-        ("tiny", "defaults", "BYORnCallback", "MixtureThreshold"),
+        ("tiny", "defaults", "BYORnCallback", "HoldOut"),
         ("scaled", "paper", "BYORnCallback", "FlagFraction"),
-        ("pali_gemma_3b", "defaults", "CleanStandIns", "MixtureThreshold"),
+        ("pali_gemma_3b", "defaults", "CleanStandIns", "HoldOut"),
         ("pali_gemma_3b", "paper", "CleanStandIns", "FlagFraction"),
     ],
 )
