@@ -4,7 +4,7 @@ import re
 import warnings
 
 # English in a vocabulary made for it has a token for about four characters.
-MAX_TOKENS_A_CHARACTER = 0.5
+MAX_TOKENS_A_CHARACTER = 0.4
 _LATIN = re.compile(r"[A-Za-z' ,.-]+")
 
 

@@ -401,3 +401,19 @@ def test_repr_and_length_tell_the_verdict(detection):
     )
     assert "<table>" in detection._repr_html_()
     assert make(with_tokens=False)._repr_html_() is None
+
+
+def test_a_dropped_example_is_a_suspect_for_good(tmp_path):
+    """After later trust of others, and in a file; its own trust frees it."""
+    detection = make().drop(["scene-0", "scene-1"]).trust(ids=["scene-19"])
+    for found in (detection, Detection.load(detection.save(tmp_path))):
+        assert np.flatnonzero(found.dropped).tolist() == [0, 1]
+        assert set(found.verdicts[:2]) == {"suspect"}
+        assert found.reasons[0] == "dropped by a reviewer"
+        assert (found.suspect_probability[:2] == 1).all()
+        assert found.proposals[0] == "leave out"
+    detection.trust(ids=["scene-0"]).drop(["scene-19"])
+    assert np.flatnonzero(detection.dropped).tolist() == [1, 19]
+    assert detection.trusted_ids == ["scene-0"]
+    with pytest.raises(ValueError, match="unknown ids.*scene-99"):
+        detection.drop(["scene-99"])

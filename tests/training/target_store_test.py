@@ -383,3 +383,16 @@ def test_a_mask_that_makes_no_sense_is_refused(
     with pytest.raises(ValueError, match=message):
         store.mask(example_id, tokens, response)
     assert not store.masked.any()
+
+
+def test_what_is_left_out_has_no_replacement_and_no_mask():
+    """It is excluded whole, whatever it was before."""
+    store = make_scored()
+    store.replace(store.example_ids[1], "mended", [3])
+    store.mask(store.example_ids[3], [0], "rest")
+    before = store.revision
+    store.leave_out([0, 1, 3])
+    origins = [row.origin for row in store.rows()]
+    assert origins == ["excluded", "excluded", "original", "excluded"]
+    assert store.training_rows()[0].tolist() == [2]
+    assert store.revision > before
