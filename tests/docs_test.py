@@ -23,6 +23,7 @@ DOCUMENTS = [README, *PAGES, CHANGELOG, CONTRIBUTING, GUIDE]
 RESULTS = ROOT / "benchmarks" / "demo_grid" / "results" / "demo_grid.md"
 PUBLIC = (
     "attacks",
+    "attacks.adaptive",
     "baselines",
     "detection.decisions",
     "detection.scorers",

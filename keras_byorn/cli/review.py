@@ -13,6 +13,8 @@ from keras_byorn.data.validation import shortened
 from keras_byorn.detection.detection import Detection
 
 CHOICES = ("trust", "drop")
+# What the page adds for a reader: the choices by cluster, as numbers.
+BESIDE = ("clusters",)
 
 
 def run(args):
@@ -62,7 +64,7 @@ def read_decisions(path):
         found = json.loads(pathlib.Path(path).read_text("utf-8-sig"))
     except ValueError as error:
         raise ValueError(f"{path} is no JSON file: {error}") from error
-    is_right = isinstance(found, dict) and set(found) <= set(CHOICES)
+    is_right = isinstance(found, dict) and set(found) <= {*CHOICES, *BESIDE}
     lists = [found.get(name, []) for name in CHOICES] if is_right else []
     is_right &= all(
         isinstance(ids, list) and all(isinstance(i, str) for i in ids)

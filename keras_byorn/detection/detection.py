@@ -48,14 +48,12 @@ class Detection:
         clusters: list of `Cluster`: what is held out, by what it shares.
         cluster: int array, `(N,)`. The number of an example's cluster, 0 where
             it is not held out.
-        trusted_ids: list of strings. The examples that are vouched for.
         groups: list of N strings. The examples that each was compared with.
         cuts: float32 array, `(N,)`. The cut that applied to each example, in
             the unit of the plausibility; NaN where there was none.
         scores: dict from the name of a scorer to a float32 array, `(N,)`.
         token_scores: `TokenScores` of arrays, `(N, T)`, nats.
         detector: the `Detector`, its scorer fitted.
-        allows_review: bool. Whether a student may judge again.
         reason: string. Why so many are suspect, and not more or fewer.
         settings: dict of texts and numbers: scorer, decision, seed and others.
 
@@ -63,7 +61,7 @@ class Detection:
 
     >>> detection = keras_byorn.detect(examples, vlm)
     >>> detection.audit().to_html("report.html")
-    >>> print(*detection.clusters, sep="\n")
+    >>> print(*detection.clusters, sep="\\n")
     >>> detection.trust(cluster=2)  # "these are ours"
     >>> detection.save("detection")
     >>> detection = keras_byorn.Detection.load("detection", examples)

@@ -43,6 +43,14 @@ def test_decisions_are_applied_and_saved(audited, scenes, command, tmp_path):
     assert Detection.load(out / "detection").dropped.sum() == 1
 
 
+def test_choices_by_cluster_may_stand_beside(tmp_path):
+    """The page writes them, for whoever reads the file."""
+    path = tmp_path / "decisions.json"
+    choices = {"trust": ["a"], "drop": ["b"], "clusters": {"1": "trust"}}
+    path.write_text(json.dumps(choices))
+    assert read_decisions(path) == (["a"], ["b"])
+
+
 @pytest.mark.parametrize(
     "text, message",
     [
