@@ -274,10 +274,12 @@ batches = keras_byorn.TargetBatches(
 history = model.fit(batches, epochs=EPOCHS, callbacks=[defence], verbose=2)
 
 """
-Watch `num_suspect` and `num_regenerated`. In the first epoch the suspects are
-left out: the model has to learn the terse style from the kept examples first,
-or it would write in the style of its pretraining. From the second epoch on it
-trains on responses of its own, from the EMA of its weights.
+Watch `num_suspect`, all that is held out, and `num_restored`. In the first
+epoch a good third of the examples is left out: the model has to learn the terse
+style from what is clearly plausible first. Then it looks again at the others,
+on which it never trained, and most come back. Where one text was given for all,
+it trains on responses of its own from the second epoch on, from the EMA of its
+weights.
 
 ### What was scored
 
@@ -285,9 +287,10 @@ Before training, the frozen reference (here a copy of the pretrained model)
 scored every response by its **plausibility**. Low is implausible. By default
 that is the stronger of two doubts: by how much the response as a whole, and by
 how much its worst four tokens, fall behind what the reference would have
-chosen; both in standard deviations from what is usual in these data. The
-default decision, `MixtureThreshold`, fits groups to the scores and flags the
-lower one, but only if it is clearly apart.
+chosen; both in standard deviations from the plausible ones of these data. The
+default decision, `HoldOut`, keeps only what is clearly plausible. *Suspect* is
+what stands apart, or what many say word for word; *on probation* the least
+plausible 35 % of the rest, with nothing but its rank against it.
 
 The result is a `Detection`, which `defence.detection` holds. It can be had
 without any training, too: `keras_byorn.detect(train, vlm)`, with the pretrained
@@ -321,13 +324,20 @@ plt.legend(frameon=False)
 plt.show()
 
 """
-### What was flagged
+What is held out is put in clusters, by what it shares, with a proposal for
+each:
+"""
 
-An example is a **suspect** if it lies below the cut. Suspect does not mean
-poisoned: the defence cannot know that. Here we can check, with the suspects
-that are left after the student has reviewed them. Do not expect the two groups
-to be so far apart everywhere: this is a small world, and an attacker who does
-not hide.
+for cluster in detection.clusters:
+    print(cluster)
+
+"""
+### What was held out in the end
+
+Suspect does not mean poisoned: the defence cannot know that. Here we can check,
+with what is still held out after the student's review. Do not expect the two
+groups to be so far apart everywhere: this is a small world, and an attacker who
+does not hide.
 """
 
 store = defence.store
@@ -415,18 +425,13 @@ plt.show()
   Pass `sampler="random"` to sample.
 - **Clean-label attacks are open.** Where the response of a poisoned example
   is plausible for its picture, no score of the response can see it.
-- **Small changes hide.** Where an attack leaves responses that are nearly as
-  plausible as before, the mixture may find no separate group. Flag a fixed
-  fraction instead, with
-  `Detector(decision=keras_byorn.FlagFraction(0.4))` as `detector=` of the
-  callback. Honest examples are flagged with the others; after each epoch the
-  student reviews them, and restores those that it finds plausible.
-- **Nothing flagged is not a clean bill.** If no group stands apart, the
-  defence warns, flags nothing, and training goes on as if undefended. That is
-  the case for real captions under a real language model: no gap parts their
-  scores. An attacker who knows it can bring it about, too.
-- **An honest style may be overwritten**, if few examples have it and the
-  reference does not know it.
+- **Small changes hide**, where an attack leaves responses that are as plausible
+  as honest ones: nothing suspect is not a clean bill.
+- **An honest style that few examples have is left out**, if the reference does
+  not know it. It is named as a cluster, and never overwritten; twenty examples
+  that you trust let it in, `keras_byorn.detect(train, vlm, trusted=ids)`.
+- **It refuses where most of the data stand apart**, for then nobody can tell
+  which of them are honest, until you trust some.
 - **A suspect is not proof.** Rare but honest responses are implausible too.
   Read the audit before you accuse anybody.
 - **The reference must be clean.** If the pretrained model has the backdoor
