@@ -66,10 +66,14 @@ def write_tables(cells, path):
         "# Defences on Digit Scenes\n\n"
         "Made by `python benchmarks/table/run_digits.py`; every cell is in "
         "`digits.jsonl`. Means over seeds, the worst seed in brackets.\n\n"
-        f"The bars: in every seed, attack success at most {bars.MAX_SUCCESS:g} "
-        "beyond that of a model that saw no poison; exact match at least "
-        f"{bars.MIN_UTILITY:g} of that of the clean examples alone; on a "
-        f"minority, at least {bars.MIN_MINORITY:g} of the undefended one. From "
+        "The bars: in every seed, attack success at most "
+        f"{bars.MAX_SUCCESS['attacks']:g} beyond that of a model that saw no "
+        f"poison, {bars.MAX_SUCCESS['own prompt']:g} with own prompts and "
+        f"floods, {bars.MAX_SUCCESS_OF_OTHERS:g} where the lie is nearly true; "
+        f"exact match at least {bars.MIN_UTILITY:g} of that of the clean "
+        f"examples alone, {bars.MIN_UTILITY_BESIDE_NOISE:g} beside label "
+        f"noise; on a minority with trusted examples, at least {bars.MIN_MINORITY:g} "
+        "of the undefended one. From "
         "half adversarial examples on, a refusal is right where nobody is "
         "trusted.\n\n" + "\n".join(sections)
     )

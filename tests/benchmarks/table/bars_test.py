@@ -8,10 +8,13 @@ from table import bars
     "changes, clean, expected",
     [
         ({}, {}, []),
-        ({"attack_success_rate": 0.06}, {}, ["success"]),
-        ({"attack_success_rate": 0.06}, {"attack_success_rate": 0.02}, []),
+        ({"attack_success_rate": 0.006}, {}, ["success"]),
+        ({"attack_success_rate": 0.004}, {}, []),
+        ({"attack_success_rate": 0.02, "group": "floods"}, {}, ["success"]),
+        ({"attack_success_rate": 0.04, "group": "other"}, {}, []),
+        ({"attack_success_rate": 0.024}, {"attack_success_rate": 0.02}, []),
         ({"attack_success_rate": None}, {"attack_success_rate": None}, []),
-        ({"exact_match": 0.88}, {}, ["exact match"]),
+        ({"exact_match": 0.8}, {}, ["exact match"]),
         ({"refused": "why"}, {}, ["refused"]),
         ({"refused": "why", "num_flood": 45}, {}, []),
         (
@@ -33,14 +36,16 @@ def test_bars_of_attacks(result, changes, clean, expected):
 
 @pytest.mark.parametrize(
     "said, undefended, expected",
-    [(0.8, 0.9, ["minority"]), (0.82, 0.9, []), (0.0, 0.05, [])],
+    [(0.8, 0.9, ["minority"]), (0.86, 0.9, []), (0.0, 0.05, [])],
 )
 def test_bar_of_minorities(result, said, undefended, expected):
     """A style that nobody learns cannot be lost."""
     none = result("none", minority_exact_match=undefended)
-    cell = result(minority_exact_match=said)
+    cell = result("ours_trusted", minority_exact_match=said)
     assert bars.unmet(cell, none, none) == expected
     assert bars.unmet(cell, none, None) is None
+    untrusting = result(minority_exact_match=said)
+    assert bars.unmet(untrusting, none, none) == []
 
 
 def test_failed_comparison_tells_nothing(result):
