@@ -72,10 +72,10 @@ def write_tables(cells, path):
         f"floods, {bars.MAX_SUCCESS_OF_OTHERS:g} where the lie is nearly true; "
         f"exact match at least {bars.MIN_UTILITY:g} of that of the clean "
         f"examples alone, {bars.MIN_UTILITY_BESIDE_NOISE:g} beside label "
-        f"noise; on a minority with trusted examples, at least {bars.MIN_MINORITY:g} "
-        "of the undefended one. From "
-        "half adversarial examples on, a refusal is right where nobody is "
-        "trusted.\n\n" + "\n".join(sections)
+        "noise; on a minority with trusted examples, at least "
+        f"{bars.MIN_MINORITY:g} of the undefended one. From half adversarial "
+        "examples on, a refusal is right where nobody is trusted.\n\n"
+        + "\n".join(sections)
     )
 
 
