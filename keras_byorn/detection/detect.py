@@ -37,7 +37,7 @@ def detect(examples, vlm, detector=None, batch_size=None, trusted=None):
 
     >>> detection = keras_byorn.detect(examples, vlm)
     >>> detection
-    <Detection: 400 of 4,000 (10.0 %) suspect, 1,260 on probation: ...>
+    <Detection: 441 of 4,000 (11.0 %) suspect, ...>
     >>> detection.audit().to_html("report.html")
     """
     detector = detector or Detector()
