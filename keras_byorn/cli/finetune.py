@@ -22,6 +22,7 @@ from keras_byorn.data.examples import Examples
 from keras_byorn.detection.detection import Detection
 from keras_byorn.detection.trust import trusted_ids
 from keras_byorn.training.callback import BYORnCallback
+from keras_byorn.training.fitting import SHARES_BATCHES
 from keras_byorn.training.model import BYORnModel
 from keras_byorn.training.target_batches import TargetBatches
 
@@ -187,7 +188,7 @@ def distribute(num_devices, batch_size):
     """Gives each device a copy of the weights and a share of each batch."""
     if num_devices == 1:
         return
-    if keras.config.backend() != "jax":
+    if not SHARES_BATCHES:
         raise ValueError(
             "`--num-devices` above 1 needs the JAX backend: on others Keras "
             "would train on one device without a word. Set KERAS_BACKEND=jax. "

@@ -21,14 +21,25 @@ from keras_byorn.training.target_batches import TargetBatches
 from keras_byorn.vlm.keras_internals import keeping_weights, untrack
 
 if keras.config.backend() == "jax":
-    from keras_byorn.training.train_step_jax import TrainStep, training_data
+    from keras_byorn.training.train_step_jax import (
+        SHARES_BATCHES,
+        TrainStep,
+        training_data,
+    )
 elif keras.config.backend() == "tensorflow":
     from keras_byorn.training.train_step_tensorflow import (
+        SHARES_BATCHES,
         TrainStep,
         training_data,
     )
 else:
-    from keras_byorn.training.train_step_torch import TrainStep, training_data
+    from keras_byorn.training.train_step_torch import (
+        SHARES_BATCHES,
+        TrainStep,
+        training_data,
+    )
+
+__all__ = ["SHARES_BATCHES", "Fitting", "training_data"]
 
 
 class Fitting(TrainStep):

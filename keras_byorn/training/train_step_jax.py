@@ -5,6 +5,9 @@ import itertools
 import jax
 import keras
 
+# Whether `keras.distribution` shares batches among devices here.
+SHARES_BATCHES = True
+
 
 class TrainStep:
     """Mixed into `BYORnModel` on the JAX backend.

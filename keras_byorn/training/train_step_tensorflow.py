@@ -5,6 +5,9 @@ import tensorflow as tf
 
 NUM_PREFETCHED = 2
 
+# Whether `keras.distribution` shares batches among devices here.
+SHARES_BATCHES = False
+
 
 class TrainStep:
     """Mixed into `BYORnModel` on the TensorFlow backend.

@@ -2,6 +2,9 @@
 
 import torch
 
+# Whether `keras.distribution` shares batches among devices here.
+SHARES_BATCHES = False
+
 
 class TrainStep:
     """Mixed into `BYORnModel` on the PyTorch backend.
