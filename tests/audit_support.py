@@ -49,11 +49,18 @@ class Store:
 
 
 class CountingExamples:
-    """Examples that count how often their images are read."""
+    """Examples that count how often their images are read.
 
-    def __init__(self, example_ids, image=None):
-        self.example_ids = list(example_ids)
+    Args:
+        texts: dict from an id to its prompt and response; or ids alone, where
+            no text is read.
+        image: optional array, that of all examples.
+    """
+
+    def __init__(self, texts, image=None):
+        self.example_ids = list(texts)
         self.num_reads = 0
+        self._texts = texts if isinstance(texts, dict) else {}
         self._image = np.zeros((8, 8, 3), "uint8") if image is None else image
 
     def __len__(self):
@@ -62,11 +69,12 @@ class CountingExamples:
     def by_id(self, example_id):
         assert example_id in self.example_ids
         self.num_reads += 1
+        prompt, response = self._texts.get(example_id, ("unread", "unread"))
         return {
             "example_id": example_id,
             "images": self._image,
-            "prompts": "not to be read from here",
-            "responses": "not to be read from here",
+            "prompts": prompt,
+            "responses": response,
         }
 
 
@@ -140,7 +148,8 @@ def suspect(example_id, plausibility, **fields):
 def make_audit(rows, image=None, **kwargs):
     """An audit of rows; its examples all have the same image."""
     rows = list(rows)
-    examples = CountingExamples([row.example_id for row in rows], image)
+    texts = {r.example_id: (r.prompt, r.original_response) for r in rows}
+    examples = CountingExamples(texts, image)
     return Audit(Store(rows), examples, **kwargs)
 
 
@@ -166,7 +175,7 @@ def masked_audit():
     pieces = ["▁a", "▁buy", "▁now", "▁four", "<eos>"]
     return Audit(
         store,
-        CountingExamples(list(rows)),
+        CountingExamples({i: ("caption", own) for i, own in rows.items()}),
         token_scores={"ad": (pieces, [-0.1, -9.0, -8.0, -0.2, -0.0])},
     )
 

@@ -91,7 +91,8 @@ class Audit:
               and a few of their ids (see `find_duplicates`);
             - `tokens` and `token_surprise` (nats);
             - `masked_tokens`: the tokens, counted from 0, that are the span
-              of a masked example; null if it is not masked.
+              of a masked example; null if it is not masked;
+            - `digest`: of the example as it was judged, null if not known.
         clusters: list of the clusters.
         summary: dict of counts and means over the table, see `summarize`.
         notes: dict, the notes of the run.

@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 
 from keras_byorn.data.examples import Examples
 from keras_byorn.data.files import replacing
+from keras_byorn.data.shown import encodable, shortened
+from keras_byorn.data.validation import example_digest
 
 ROWS_A_GROUP = 256
 
@@ -50,20 +52,18 @@ def clean_examples(table, examples):
     Returns:
         `Examples` in the order of the table, without the excluded ones.
 
+    Raises:
+        ValueError: When an example is read that is not what was judged.
+
     Example:
 
     >>> clean = clean_examples(audit.table, examples)
     """
-    rows = table.select(["example_id", "origin", "current_response"])
-    responses = {
-        # An original is read from its source, which has it unchanged.
-        row["example_id"]: row["current_response"]
-        if row["origin"] != "original"
-        else None
-        for row in rows.to_pylist()
-        if row["origin"] != "excluded"
-    }
-    return Examples(_CleanRows(examples, responses), list(responses))
+    names = ["example_id", "origin", "prompt", "original_response"]
+    rows = table.select([*names, "current_response", "digest"]).to_pylist()
+    kept = [row for row in rows if row["origin"] != "excluded"]
+    ids = [row["example_id"] for row in kept]
+    return Examples(_CleanRows(examples, kept), ids)
 
 
 def write_parquet(examples, path):
@@ -152,21 +152,36 @@ def write_tfds(examples, name, data_dir):
 class _CleanRows:
     """Reads some of the examples, some of them with another response."""
 
-    def __init__(self, examples, responses):
+    def __init__(self, examples, rows):
         self._examples = examples
-        self._responses = responses
-        self._ids = list(responses)
+        self._rows = rows
 
     def __len__(self):
-        return len(self._ids)
+        return len(self._rows)
 
     def __getitem__(self, index):
-        example_id = self._ids[index]
-        example = self._examples.by_id(example_id)
-        response = self._responses[example_id]
-        if response is None:
+        row = self._rows[index]
+        example = self._examples.by_id(row["example_id"])
+        _check_unchanged(example, row)
+        if row["origin"] == "original":
             return example
-        return {**example, "responses": response}
+        return {**example, "responses": row["current_response"]}
+
+
+def _check_unchanged(example, row):
+    """Refuses an example that is not what was judged."""
+    if row["digest"] is not None:
+        is_same = example_digest(example) == row["digest"]
+    else:
+        texts = map(encodable, (example["prompts"], example["responses"]))
+        is_same = tuple(texts) == (row["prompt"], row["original_response"])
+    if not is_same:
+        raise ValueError(
+            "`examples` must be those that were judged, as they were: one "
+            "that nobody judged would count as clean. Judge them again. "
+            "Received: another text or image in example "
+            f"{shortened(row['example_id'])}"
+        )
 
 
 def _png(example):

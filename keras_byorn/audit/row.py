@@ -54,6 +54,8 @@ class AuditRow:
             counted from 0, that are the implausible span of a masked target;
             otherwise `None`. They are no targets, and neither is the token
             after each run of them, for it is predicted from the span.
+        digest: string, of the prompt, the response and the images as they
+            were judged, see `example_digest`; `None` where it is not known.
     """
 
     example_id: str
@@ -70,3 +72,4 @@ class AuditRow:
     replacement_ids: tuple[int, ...] | None = None
     written_by: str | None = None
     masked_tokens: tuple[int, ...] | None = None
+    digest: str | None = None

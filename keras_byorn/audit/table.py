@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 from keras_byorn.audit.row import is_suspect
 from keras_byorn.data.duplicates import find_duplicates
 from keras_byorn.data.files import replacing
+from keras_byorn.data.shown import encodable
 
 ONE_GROUP = "all"
 ON_PROBATION = "on_probation"
@@ -40,6 +41,7 @@ SCHEMA = pa.schema(
         ("tokens", pa.list_(pa.string())),
         ("token_surprise", pa.list_(pa.float32())),
         ("masked_tokens", pa.list_(pa.int32())),
+        ("digest", pa.string()),
     ]
 )
 
@@ -55,6 +57,7 @@ _COPIED = (
     "student_plausibility",
     "revision",
     "masked_tokens",
+    "digest",
 )
 # Texts of a row, which may hold lone surrogates.
 _TEXTS = (
@@ -231,7 +234,7 @@ def _row_columns(rows):
     """Returns the columns that follow from each row alone."""
     columns = {name: [getattr(row, name) for row in rows] for name in _COPIED}
     for name in _TEXTS:
-        columns[name] = [_encodable(getattr(row, name)) for row in rows]
+        columns[name] = [encodable(getattr(row, name)) for row in rows]
     columns["is_suspect"] = [
         is_suspect(row.suspect_probability) for row in rows
     ]
@@ -255,7 +258,7 @@ def _comparison(plausibility, scores, groups, cuts):
         for name, values in arrays.items()
     }
     return {
-        "group": [_encodable(str(group)) for group in groups],
+        "group": [encodable(str(group)) for group in groups],
         "cut": cuts,
         "share_more_plausible": share_more_plausible(
             np.asarray(plausibility), numbers
@@ -269,7 +272,7 @@ def _reasons(reasons, count):
     """Returns the column of reasons, null instead of empty ones."""
     reasons = [None] * count if reasons is None else list(reasons)
     _check_shape("reasons", (len(reasons),), count)
-    return [_encodable(reason) if reason else None for reason in reasons]
+    return [encodable(reason) if reason else None for reason in reasons]
 
 
 def _findings(held_out, evidence, cluster):
@@ -280,7 +283,7 @@ def _findings(held_out, evidence, cluster):
     _check_shape("evidence", (len(evidence),), count)
     _check_shape("cluster", (len(cluster),), count)
     return {
-        "evidence": [[_encodable(str(k)) for k in kinds] for kinds in evidence],
+        "evidence": [[encodable(str(k)) for k in kinds] for kinds in evidence],
         "cluster": [
             number if number and is_held_out else None
             for number, is_held_out in zip(cluster, held_out)
@@ -341,14 +344,7 @@ def _tokens(token_scores, example_id):
         )
     # 0 - x, not -x: a certain token has a surprise of 0, not of -0.
     surprise = 0 - np.asarray(log_likelihoods, "float32")
-    return [_encodable(token) for token in tokens], surprise
-
-
-def _encodable(text):
-    """Escapes lone surrogates, which no UTF-8 file can hold."""
-    if text is None:
-        return None
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return [encodable(token) for token in tokens], surprise
 
 
 def _finite_mean(values):

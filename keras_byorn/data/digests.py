@@ -28,10 +28,28 @@ def digest(parts):
     state = hashlib.blake2b(digest_size=16)
     for part in parts:
         if isinstance(part, str):
-            kind, part = "text", np.frombuffer(part.encode(), "uint8")
+            kind, part = "text", part.encode("utf-8", "surrogatepass")
+            part = np.frombuffer(part, "uint8")
         else:
             part = np.asarray(part)
             kind = part.dtype.name
         state.update(f"{kind} {part.shape}\n".encode())
         state.update(np.ascontiguousarray(part).reshape(-1).view("uint8"))
     return state.hexdigest()
+
+
+def digest_of_bytes(content):
+    """Computes a BLAKE2b digest of bytes, 128 bits.
+
+    Args:
+        content: bytes, or a buffer of them.
+
+    Returns:
+        A string of 32 hexadecimal digits.
+
+    Example:
+
+    >>> digest_of_bytes(b"a red three")
+    '26c05d8f76656dee48624087b01f28b1'
+    """
+    return hashlib.blake2b(content, digest_size=16).hexdigest()

@@ -4,22 +4,29 @@ import contextlib
 import os
 
 from keras_byorn.data.image_embeddings import ImageEmbeddings
+from keras_byorn.data.shown import shortened
+from keras_byorn.data.validation import image_digests
 from keras_byorn.data.views import View
 
 
 class ExampleImages:
     """Reads images of examples, or takes what a frozen vision tower made.
 
+    An image that is not the one that was checked is refused whenever it is
+    read.
+
     Args:
         examples: an `Examples`.
         task: a `VisionLanguageTask`.
+        digests: sequence of N tuples of strings, see `image_digests`.
         image_cache: `"auto"`, a folder or `None`, see `PreparedExamples`.
 
     Raises:
         ValueError: if `image_cache` is none of these.
     """
 
-    def __init__(self, examples, task, image_cache="auto"):
+    def __init__(self, examples, task, digests, image_cache="auto"):
+        self.digests = digests
         self._examples = examples
         self._task = task
         self._embeddings = _embeddings_in(image_cache)
@@ -34,10 +41,13 @@ class ExampleImages:
 
         Returns:
             An array, see `VisionLanguageTask.stack_images`.
+
+        Raises:
+            ValueError: if an example has changed since it was checked.
         """
         view = view or View()
         positions = view.positions(indices, len(self._examples))
-        images = [self._examples[int(i)]["images"] for i in positions]
+        images = [self._checked(int(i))["images"] for i in positions]
         stacked = self._task.stack_images(images)
         return _changed(stacked, view, self._task.pixel_range)
 
@@ -70,15 +80,31 @@ class ExampleImages:
         """
         before = self._shows_embeddings
         if vision is not None and self._embeddings is not None:
-            if verbose:
-                print("Encoding images once: the vision tower is frozen")
             self._shows_embeddings = self._embeddings.refresh(
-                self._examples, self._task, vision, batch_size, verbose
+                self._checked,
+                self.digests,
+                self._task,
+                vision,
+                batch_size,
+                verbose,
             )
         try:
             yield
         finally:
             self._shows_embeddings = before
+
+    def _checked(self, index):
+        """Reads an example whose images are still those that were checked."""
+        example = self._examples[index]
+        if image_digests(example) != self.digests[index]:
+            raise ValueError(
+                "`examples` must not change once they are prepared, for an "
+                "image that nobody checked would be trained on. Prepare them "
+                "again, from a source that stays as it is. Received: other "
+                f"images in example {shortened(example['example_id'])} than "
+                "when it was first read"
+            )
+        return example
 
 
 def _changed(images, view, pixel_range):

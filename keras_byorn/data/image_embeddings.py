@@ -13,7 +13,8 @@ import keras
 import numpy as np
 
 from keras_byorn.data.digests import digest
-from keras_byorn.data.files import replacing
+from keras_byorn.data.files import read_json, replacing
+from keras_byorn.data.shown import shortened
 from keras_byorn.vlm.task import images_of
 from keras_byorn.vlm.vision import Embedded
 
@@ -39,7 +40,10 @@ class ImageEmbeddings:
     Example:
 
     >>> embeddings = ImageEmbeddings()
-    >>> embeddings.refresh(examples, task, vision, batch_size=16)
+    >>> digests = [image_digests(example) for example in examples]
+    >>> embeddings.refresh(
+    ...     examples.__getitem__, digests, task, vision, batch_size=16
+    ... )
     True
     >>> embeddings[[0, 1]].shape  # one image each
     (2, 16, 128)
@@ -52,11 +56,13 @@ class ImageEmbeddings:
         self._rows = None
         self._has_axis = False
 
-    def refresh(self, examples, task, vision, batch_size, verbose=0):
-        """Reads all images and encodes those that are new.
+    def refresh(self, read, digests, task, vision, batch_size, verbose=0):
+        """Reads the images that are new, each once, and encodes them.
 
         Args:
-            examples: an `Examples`.
+            read: callable from a position to an example.
+            digests: sequence of N tuples, those of each example's images, see
+                `image_digests`.
             task: a `VisionLanguageTask`.
             vision: its `Vision`, frozen.
             batch_size: int. Images in one call of the tower.
@@ -67,19 +73,18 @@ class ImageEmbeddings:
         """
         key = digest(task.vision_identity(vision))
         known = self._known(key)
-        digests = []
+        todo = _unknown(digests, known.rows if known else {})
         new = _encoded(
-            _progress(examples, verbose),
-            known.rows if known else {},
+            _progress(todo, verbose),
+            read,
             digests,
             lambda images: task.encode_images(vision, images),
             batch_size,
         )
         first = next(new, None)
         if first is not None:
-            most = len(examples) * task.num_images[1]
+            most = len(digests) * task.num_images[1]
             in_file = self._folder or first[1][:1].nbytes * most > MAX_BYTES
-            # A generator: `digests` is complete only once `new` is used up.
             kept = _kept(known, digests, batch_size, self._folder is not None)
             chunks = itertools.chain([first], new, kept)
             known = self._write(chunks, key, in_file)
@@ -131,27 +136,43 @@ class _Stored(typing.NamedTuple):
     path: typing.Any = None
 
 
-def _encoded(examples, known, digests, encode, batch_size):
-    """Encodes images that are not known, each once, in full batches.
+def _unknown(digests, known):
+    """Finds the places of images that are not known, each once.
 
     Args:
-        examples: iterable of examples.
-        known: digests that need no encoding.
-        digests: list. The digests of each example's images are added to it.
+        digests: sequence of N tuples of strings.
+        known: container of digests.
+
+    Returns:
+        A dict from the position of an example to the numbers of its images.
+    """
+    seen, places = set(), {}
+    for index, own in enumerate(digests):
+        for number, name in enumerate(own):
+            if name not in known and name not in seen:
+                seen.add(name)
+                places.setdefault(index, []).append(number)
+    return places
+
+
+def _encoded(todo, read, digests, encode, batch_size):
+    """Encodes images in full batches.
+
+    Args:
+        todo: iterable of pairs, a position and the numbers of its images.
+        read: callable from a position to an example.
+        digests: sequence of N tuples of strings.
         encode: function from `batch_size` images to their embeddings.
         batch_size: int.
 
     Yields:
         Pairs of a list of digests and an array with a row for each.
     """
-    seen, waiting = set(known), {}
-    for example in examples:
-        own = [np.asarray(image) for image in images_of(example["images"])]
-        digests.append([digest([image]) for image in own])
-        for name, image in zip(digests[-1], own):
-            if name not in seen:
-                seen.add(name)
-                waiting[name] = image
+    waiting = {}
+    for index, numbers in todo:
+        images = images_of(read(index)["images"])
+        for number in numbers:
+            waiting[digests[index][number]] = np.asarray(images[number])
             if len(waiting) == batch_size:
                 yield list(waiting), encode(list(waiting.values()))
                 waiting = {}
@@ -200,10 +221,13 @@ def _in_file(chunks, key, path):
         "shape": [len(rows), *like.shape[1:]],
         "images": list(rows),
     }
-    index["checksum"] = _sealed(index, checksum)
+    checksum = _sealed(index, checksum)
     with replacing(_index_of(path)) as temporary:
-        temporary.write_text(json.dumps(index), "utf-8")
-    return _mapped(index, path)
+        temporary.write_text(
+            json.dumps({**index, "checksum": checksum}), "utf-8"
+        )
+    with open(path, "rb") as file:
+        return _mapped(index, file, path)
 
 
 def _write_rows(chunks, file):
@@ -225,31 +249,33 @@ def _write_rows(chunks, file):
 def _read(path):
     """Reads a file, or returns `None` if it is missing or damaged.
 
-    Warns of a damaged file.
+    Warns of a damaged file. What is mapped is the file that was checked, and
+    no other that has taken its name since.
     """
     if path is None or not (path.exists() and _index_of(path).exists()):
         return None
     try:
-        index = json.loads(_index_of(path).read_text("utf-8"))
+        index = read_json(_index_of(path))
         if index["format"] != FORMAT:
             return None
-        if index.pop("checksum") == _sealed(index, _checksum(path)):
-            return _mapped(index, path)
+        with open(path, "rb") as file:
+            if index.pop("checksum") == _sealed(index, _checksum(file)):
+                return _mapped(index, file, path)
         found = "bytes that do not give the checksum"
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         found = repr(error)
     warnings.warn(
         f"`image_cache` at {path} is damaged, or was not written to its end: "
         "the images are encoded anew, and the file is replaced. "
-        f"Received: {found}",
+        f"Received: {shortened(found)}",
         stacklevel=2,
     )
     return None
 
 
-def _mapped(index, path):
+def _mapped(index, file, path):
     shape, dtype = tuple(index["shape"]), np.dtype(index["dtype"])
-    array = np.memmap(path, dtype, mode="r", shape=shape)
+    array = np.memmap(file, dtype, mode="r", shape=shape)
     rows = {name: row for row, name in enumerate(index["images"])}
     return _Stored(index["key"], rows, array, path)
 
@@ -259,11 +285,10 @@ def _sealed(index, checksum):
     return digest([json.dumps(index), checksum])
 
 
-def _checksum(path):
+def _checksum(file):
     checksum = hashlib.blake2b(digest_size=16)
-    with open(path, "rb") as file:
-        while data := file.read(2**24):
-            checksum.update(data)
+    while data := file.read(2**24):
+        checksum.update(data)
     return checksum.hexdigest()
 
 
@@ -271,9 +296,12 @@ def _index_of(path):
     return path.with_suffix(".json")
 
 
-def _progress(examples, verbose):
-    """Yields the examples, with a progress bar."""
-    bar = keras.utils.Progbar(len(examples), verbose=verbose, unit_name="image")
-    for example in examples:
-        yield example
+def _progress(places, verbose):
+    """Yields the items of a dict, with a progress bar if there are any."""
+    verbose = verbose if places else 0
+    if verbose:
+        print("Encoding images once: the vision tower is frozen")
+    bar = keras.utils.Progbar(len(places), verbose=verbose, unit_name="image")
+    for item in places.items():
+        yield item
         bar.add(1)

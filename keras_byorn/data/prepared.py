@@ -1,9 +1,11 @@
 """Examples that were checked, tokenized and packed for one task."""
 
 import copy
+import functools
 
 import numpy as np
 
+from keras_byorn.data.digests import digest
 from keras_byorn.data.example_images import ExampleImages
 from keras_byorn.data.examples import Examples
 from keras_byorn.data.length_buckets import LENGTH_MULTIPLE, LengthBuckets
@@ -71,14 +73,14 @@ class PreparedExamples:
             examples = Examples(examples)
         self.examples = examples
         self.task = VisionLanguageTask(vlm)
-        self.images = ExampleImages(examples, self.task, image_cache)
-        texts = read_and_check(examples, self.task, verbose)
-        self.prompts, self.responses, num_images = texts
+        found = read_and_check(examples, self.task, verbose)
+        self.prompts, self.responses, digests = found
+        self.images = ExampleImages(examples, self.task, digests, image_cache)
         self.prompt_ids = self.task.tokenize_prompts(list(self.prompts))
         self.response_ids = self.task.tokenize(list(self.responses))
         check_tokens(
             self.example_ids,
-            num_images,
+            list(map(len, digests)),
             self.prompt_ids,
             self.response_ids,
             self.task,
@@ -147,6 +149,15 @@ class PreparedExamples:
     @property
     def example_ids(self):
         return self.examples.example_ids
+
+    @functools.cached_property
+    def digests(self):
+        """list of N strings. Digests of prompt, response and images."""
+        columns = self.prompts, self.responses, self.images.digests
+        return [
+            digest([prompt, response, *images])
+            for prompt, response, images in zip(*columns)
+        ]
 
     @property
     def largest_batch(self):

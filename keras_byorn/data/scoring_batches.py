@@ -121,6 +121,14 @@ class BatchesByLength(keras.utils.PyDataset):
         extra["response_mask"] = filled(self._mask[rows], fill)
         return x, y, extra
 
+    def rows_of(self, index):
+        """Returns the rows of a batch, an int array without the filling.
+
+        Args:
+            index: int.
+        """
+        return self._batches[index][0]
+
     def in_order(self, values):
         """Puts rows of the batches back into the order of the examples.
 

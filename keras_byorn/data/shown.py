@@ -20,3 +20,17 @@ def shortened(value, most=MAX_SHOWN):
     """
     text = repr(value[: most + 1] if isinstance(value, str) else value)
     return text if len(text) <= most else f"{text[:most]}..."
+
+
+def encodable(text):
+    """Escapes lone surrogates, which no UTF-8 file can hold.
+
+    Args:
+        text: string, or `None`.
+
+    Returns:
+        A string, or `None`.
+    """
+    if text is None:
+        return None
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -5,6 +5,7 @@ import warnings
 import keras
 import numpy as np
 
+from keras_byorn.data.digests import digest
 from keras_byorn.data.shown import shortened
 from keras_byorn.vlm.task import images_of
 
@@ -25,12 +26,12 @@ def read_and_check(examples, task, verbose=0):
 
     Returns:
         A triple of tuples of length N: prompts and responses, strings, and
-        numbers of images, ints.
+        tuples of the digests of each example's images, see `image_digests`.
 
     Raises:
         ValueError: if an example is not fit for training.
     """
-    prompts, responses, num_images = [], [], []
+    prompts, responses, digests = [], [], []
     faults, first = [], _FirstImage()
     progress = keras.utils.Progbar(
         len(examples), verbose=verbose, unit_name="example"
@@ -38,19 +39,32 @@ def read_and_check(examples, task, verbose=0):
     for index in range(len(examples)):
         try:
             example = examples[index]
-            count = _check_example(example, task, first)
+            _check_example(example, task, first)
         except ValueError as error:
             faults.append(error)
         else:
-            num_images.append(count)
+            digests.append(image_digests(example))
             prompts.append(example["prompts"])
             responses.append(example["responses"])
         progress.add(1)
     _raise_all(faults, len(examples))
-    _warn_of_no_image(num_images, task)
-    if any(num_images) and first.all_dim:
+    _warn_of_no_image(digests, task)
+    if any(digests) and first.all_dim:
         _warn_of_dim_images(task.pixel_range)
-    return tuple(prompts), tuple(responses), tuple(num_images)
+    return tuple(prompts), tuple(responses), tuple(digests)
+
+
+def image_digests(example):
+    """Computes the digests of the images of an example, by their content.
+
+    Args:
+        example: dict with `"images"`.
+
+    Returns:
+        A tuple of strings, empty without an image.
+    """
+    images = images_of(example["images"])
+    return tuple(digest([np.asarray(image)]) for image in images)
 
 
 class _FirstImage:
@@ -59,8 +73,21 @@ class _FirstImage:
     shape, all_dim = None, True
 
 
+def example_digest(example):
+    """Computes a digest of an example: its prompt, response and images.
+
+    Args:
+        example: dict with `"prompts"`, `"responses"` and `"images"`.
+
+    Returns:
+        A string of 32 hexadecimal digits.
+    """
+    texts = example["prompts"], example["responses"]
+    return digest([*texts, *image_digests(example)])
+
+
 def _check_example(example, task, first):
-    """Checks one example; returns its number of images."""
+    """Checks one example."""
     example_id = example["example_id"]
     check_text("prompts", example["prompts"], example_id)
     check_text("responses", example["responses"], example_id)
@@ -71,7 +98,6 @@ def _check_example(example, task, first):
         check_image(image, shape, task.pixel_range, example_id)
         first.shape = shape
         first.all_dim &= image.dtype.kind == "f" and bool(image.max() <= 1.0)
-    return len(images)
 
 
 def _raise_all(faults, num_examples):
@@ -205,8 +231,8 @@ def repeated(values):
     return np.array([v in seen or bool(seen.add(v)) for v in values], bool)
 
 
-def _warn_of_no_image(num_images, task):
-    if task.num_images[1] and not any(num_images):
+def _warn_of_no_image(digests, task):
+    if task.num_images[1] and not any(digests):
         warnings.warn(
             "None of the examples has `images`, though this "
             f"{type(task.task).__name__} reads images. If they have, under "

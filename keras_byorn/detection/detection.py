@@ -56,11 +56,11 @@ class Detection:
         detector: the `Detector`, its scorer fitted.
         reason: string. Why so many are suspect, and not more or fewer.
         settings: dict of texts and numbers: scorer, decision, seed and others.
+        digests: list of N strings, see `PreparedExamples`; `None` if unknown.
 
     Example:
 
     >>> detection = keras_byorn.detect(examples, vlm)
-    >>> detection.audit().to_html("report.html")
     >>> print(*detection.clusters, sep="\\n")
     >>> detection.trust(cluster=2)  # "these are ours"
     >>> detection.save("detection")
@@ -86,6 +86,7 @@ class Detection:
         settings=None,
         evidence=None,
         shares=None,
+        digests=None,
     ):
         self.example_ids = list(example_ids)
         self.prompts = list(prompts)
@@ -104,6 +105,7 @@ class Detection:
         count = len(self.example_ids)
         self.evidence = [tuple(kinds) for kinds in evidence or [()] * count]
         self.shares = shares and list(shares)
+        self.digests = digests and list(digests)
         self._examples = None
         self._pieces = None
         check_columns(self)
@@ -152,28 +154,26 @@ class Detection:
         """
         other = copy.copy(self)
         other._examples = prepared.examples
+        other.digests = prepared.digests
         if not has_other_tokens(self, prepared).any():
             other._pieces = prepared.response_pieces
         return other
 
     def rows(self):
         """Returns an iterator over an `AuditRow` for each example."""
-        held_out = is_suspect(self.suspect_probability)
-        return (
-            AuditRow(
+        for index, out in enumerate(is_suspect(self.suspect_probability)):
+            response = self.responses[index]
+            yield AuditRow(
                 example_id=self.example_ids[index],
                 prompt=self.prompts[index],
-                original_response=self.responses[index],
-                current_response=None
-                if held_out[index]
-                else self.responses[index],
-                origin="excluded" if held_out[index] else "original",
+                original_response=response,
+                current_response=None if out else response,
+                origin="excluded" if out else "original",
                 plausibility=float(self.plausibility[index]),
                 suspect_probability=float(self.suspect_probability[index]),
                 verdict=str(self.verdicts[index]),
+                digest=self.digests and self.digests[index],
             )
-            for index in range(len(self))
-        )
 
     def trust(self, ids=None, cluster=None):
         """Vouches for examples, and decides again.

@@ -37,6 +37,12 @@ def check_columns(detection):
             "A detection must have one value for each example. Received: "
             f"{counts} for {len(detection)} examples"
         )
+    wrong = np.isinf(detection.plausibility)
+    if wrong.any():
+        raise ValueError(
+            "`plausibility` must be finite, or NaN where it is not known. "
+            f"Received: infinity, of {named(detection.example_ids, wrong)}"
+        )
     probability = detection.suspect_probability
     wrong = ~((probability >= 0) & (probability <= 1))
     if wrong.any():
@@ -80,7 +86,7 @@ def check_examples(detection, prepared):
         prepared: a `PreparedExamples`.
 
     Raises:
-        ValueError: if ids, prompts or responses are others.
+        ValueError: if ids, prompts, responses or images are others.
     """
     ids = detection.example_ids, prepared.example_ids
     if ids[0] != ids[1]:
@@ -96,10 +102,13 @@ def check_examples(detection, prepared):
     judged = zip(detection.prompts, detection.responses)
     given = zip(prepared.prompts, prepared.responses)
     changed = np.array([a != b for a, b in zip(judged, given)])
+    if detection.digests is not None:
+        pairs = zip(detection.digests, prepared.digests)
+        changed |= np.array([a != b for a, b in pairs])
     if changed.any():
         raise ValueError(
-            "`detection` must be of the examples as they are: their texts "
-            "changed since they were judged. Detect again. Received: "
+            "`detection` must be of the examples as they are: their texts or "
+            "images changed since they were judged. Detect again. Received: "
             f"{changed.sum()} changed examples: {named(ids[0], changed)}"
         )
 

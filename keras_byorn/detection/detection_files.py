@@ -9,10 +9,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from keras_byorn.data.digests import digest
-from keras_byorn.data.files import replacing
+from keras_byorn.data.files import (
+    MAX_JSON_BYTES,
+    parsed_json,
+    read_bytes,
+    replacing,
+)
 from keras_byorn.detection.token_scores import TokenScores
 
-FORMAT = 2
+FORMAT = 3
+MAX_BYTES = 2**36
 TABLE, MANIFEST = "detection.parquet", "detection.json"
 TEXTS = ("example_ids", "prompts", "responses", "verdicts", "reasons", "groups")
 NUMBERS = ("plausibility", "suspect_probability", "cuts")
@@ -51,10 +57,10 @@ def load(folder):
         position to the pieces of a response, or `None`.
     """
     folder = pathlib.Path(folder)
-    content = (folder / TABLE).read_bytes()
     try:
-        written = (folder / MANIFEST).read_bytes()
-        manifest = json.loads(written)
+        content = read_bytes(folder / TABLE, MAX_BYTES)
+        written = read_bytes(folder / MANIFEST, MAX_JSON_BYTES)
+        manifest = parsed_json(written)
         is_whole = written == _written(manifest)
         is_whole &= manifest.pop("checksum") == _checksum(manifest, content)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -82,6 +88,8 @@ def _table_of(detection):
     for name, values in detection.scores.items():
         columns[SCORE + name] = pa.array(np.asarray(values, "float32"))
     texts = pa.list_(pa.string())
+    digests = detection.digests or [None] * count
+    columns["digests"] = pa.array(digests, pa.string())
     columns["evidence"] = pa.array(list(map(list, detection.evidence)), texts)
     columns["shares"] = pa.array(
         [
@@ -108,6 +116,8 @@ def _arguments(table, manifest):
         if name.startswith(SCORE)
     }
     arguments["token_scores"] = _token_scores(table)
+    digests = table["digests"].to_pylist()
+    arguments["digests"] = None if None in digests else digests
     arguments["detector"] = _registered(manifest["detector"])
     arguments["evidence"] = table["evidence"].to_pylist()
     arguments["shares"] = [

@@ -87,7 +87,14 @@ class Detector:
         self.seed = seed
         self.verbose = verbose
 
-    def detect(self, prepared, reference, batch_size=None, trusted=None):
+    def detect(
+        self,
+        prepared,
+        reference,
+        batch_size=None,
+        trusted=None,
+        score_cache=None,
+    ):
         """Scores prepared examples under a reference, and decides.
 
         Args:
@@ -96,6 +103,7 @@ class Detector:
             batch_size: optional int. Examples per batch, where the detector
                 has none of its own. Defaults to that of the examples.
             trusted: optional trusted examples, see `keras_byorn.detect`.
+            score_cache: optional path, where the detector has none of its own.
 
         Returns:
             A `Detection`, which knows the examples and their tokens.
@@ -104,9 +112,9 @@ class Detector:
             ValueError: if the reference was released, or if the decision is
                 not possible.
         """
-        cache = None
-        if self.score_cache is not None:
-            cache = ScoreCache(self.score_cache, reference, prepared)
+        folder, cache = self.score_cache or score_cache, None
+        if folder is not None:
+            cache = ScoreCache(folder, reference, prepared)
         scores = ReferenceScores(
             reference,
             prepared,

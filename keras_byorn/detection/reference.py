@@ -7,6 +7,7 @@ import tempfile
 import keras
 
 from keras_byorn.data.digests import digest
+from keras_byorn.detection.reference_digest import reference_digest
 from keras_byorn.detection.token_scores import TokenScores
 from keras_byorn.detection.token_scoring import TokenScoring
 from keras_byorn.vlm.adapters import (
@@ -63,6 +64,7 @@ class FrozenReference(keras.Model):
         self.adapters_off = adapters_off
         # Of the vision tower that this is a copy of, maybe in less precision.
         self._vision_digest = None
+        self._identity = None
         if not adapters_off:
             task.trainable = False
             # The flag does not reach the adapters of LoRA layers.
@@ -137,6 +139,19 @@ class FrozenReference(keras.Model):
         digests = self._vision_digest, _digest_of_vision(self.task)
         return digest(vision.identity()) in digests
 
+    def identity(self):
+        """Computes a digest of all that this reference computes with.
+
+        What was computed is still known once the task is released.
+
+        Returns:
+            A string of 32 hexadecimal digits.
+        """
+        if self.task is not None or self._identity is None:
+            self._require_task()
+            self._identity = reference_digest(self)
+        return self._identity
+
     def release(self):
         """Releases the task, so that a copy takes no more memory.
 
@@ -174,7 +189,7 @@ class FrozenReference(keras.Model):
         """Returns the log-likelihoods of `score`, float32 array `(N, T)`."""
         return self.score(batches, verbose).log_likelihoods
 
-    def score(self, batches, verbose="auto"):
+    def score(self, batches, verbose="auto", keep=None):
         """Scores whole batches, compiled, with a progress bar.
 
         Args:
@@ -182,6 +197,8 @@ class FrozenReference(keras.Model):
                 as `PreparedExamples.scoring_batches()`, which is read by
                 length.
             verbose: as in `keras.Model.predict`.
+            keep: optional callable, which is given parts of the scores as they
+                come, see `TokenScoring.score`.
 
         Returns:
             `TokenScores` of arrays, `(N, T)`, nats; 0 off the response.
@@ -191,9 +208,9 @@ class FrozenReference(keras.Model):
         """
         off = adapters_zeroed if self.adapters_off else contextlib.nullcontext
         with off(self._require_task()):
-            return self.score_with_adapters(batches, verbose)
+            return self.score_with_adapters(batches, verbose, keep)
 
-    def score_with_adapters(self, batches, verbose="auto"):
+    def score_with_adapters(self, batches, verbose="auto", keep=None):
         """Scores batches under the task with its adapters on.
 
         The programs are those of `score`.
@@ -203,7 +220,7 @@ class FrozenReference(keras.Model):
             # Not by `self._scoring =`: Keras would take a model for a part of
             # this one, and save and load it within itself.
             self.__dict__["_scoring"] = TokenScoring(task)
-        return self.__dict__["_scoring"].score(batches, verbose)
+        return self.__dict__["_scoring"].score(batches, verbose, keep)
 
     @contextlib.contextmanager
     def writing(self):

@@ -75,9 +75,6 @@ class ReferenceScores(DatasetScores):
         self._announce(len(unknown), len(known), view)
         if len(unknown):
             columns[:, unknown] = self._pass(view, unknown)
-            if self._cache:
-                found = {int(i): columns[:, i, mask[i]] for i in unknown}
-                self._cache.add(view, found)
         return TokenScores(*columns, mask)
 
     def _pass(self, view, indices):
@@ -85,12 +82,26 @@ class ReferenceScores(DatasetScores):
         batches = self._prepared.scoring_batches(
             self._batch_size, view, indices
         )
-        scores = self._reference.score(batches, self._verbose)
+        places = batches.response_mask
+
+        def keep(rows, found):
+            columns = np.stack(found[:2], axis=1)
+            self._cache.add(
+                view,
+                {
+                    int(indices[row]): own[:, places[row]]
+                    for row, own in zip(rows, columns)
+                },
+            )
+
+        scores = self._reference.score(
+            batches, self._verbose, keep if self._cache else None
+        )
         mask = self._mask[indices]
         columns = np.zeros((2, *mask.shape), "float32")
         for column, values in zip(columns, scores[:2]):
             # A view may have moved the response, but never changed it.
-            column[mask] = values[: len(indices)][batches.response_mask]
+            column[mask] = values[: len(indices)][places]
         return columns
 
     def _announce(self, num_scored, num_known, view):

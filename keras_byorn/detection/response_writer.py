@@ -54,6 +54,11 @@ class ResponseWriter:
         if generator:
             self._first_state = ops.convert_to_numpy(generator.state)
 
+    @property
+    def random_variables(self):
+        """list of variables. The state of a sampler that draws, or none."""
+        return [] if self._random_state is None else [self._random_state]
+
     def begin_anew(self, prepared):
         """Writes for other examples, with the draws of a new writer.
 

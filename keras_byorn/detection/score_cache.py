@@ -1,6 +1,6 @@
 """Token scores of the reference, kept on disk for the next run."""
 
-import json
+import contextlib
 import pathlib
 import warnings
 
@@ -12,19 +12,18 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from keras_byorn.data.digests import digest
-from keras_byorn.data.files import replacing
+from keras_byorn.data.files import read_bytes, replacing
 from keras_byorn.data.views import View
-from keras_byorn.vlm.adapters import adapter_variables
-from keras_byorn.vlm.keras_internals import flatten_layers, own_variables
+from keras_byorn.detection.reference_digest import (
+    description,
+    reference_digest,
+)
 
 # Raise it when equal weights and examples give other scores, or when files are
 # written in another form.
-FORMAT = 2
+FORMAT = 3
+MAX_BYTES = 2**33  # of a file
 NUM_READ = 64  # images that are in memory at once
-# Parts of a configuration that do not change scores, or are known otherwise:
-# names are numbered within a process, the data type is read from each layer,
-# and a tokenizer shows in its tokens.
-NEUTRAL = ("name", "trainable", "dtype", "tokenizer")
 COLUMNS = ("log_likelihoods", "max_log_likelihoods")
 SCHEMA = pa.schema(
     [
@@ -38,8 +37,9 @@ class ScoreCache:
     """Keeps token scores in a folder, by reference and by example.
 
     An example is known by a digest of everything that the reference sees of
-    it: the tokens of prompt and response and the pixels, all *under the view*,
-    so that neither ids nor positions nor the code of a view matter. The
+    it: the tokens of prompt and response and the images, all *under the view*,
+    so that neither ids nor positions nor the code of a view matter. Where the
+    view leaves the images as they are, none is read for it. The
     weights, the configuration, data types and versions of the reference are in
     the name of the file. Each pass adds a file with the scores that were not
     known before; several processes may share a folder.
@@ -63,7 +63,7 @@ class ScoreCache:
                 f"format {FORMAT}",
                 f"keras {keras.__version__}, {keras_hub.__version__}",
                 reference_digest(reference),
-                _description(prepared.task.preprocessor),
+                description(prepared.task.preprocessor),
             ]
         )
         self._keys = {}
@@ -86,14 +86,14 @@ class ScoreCache:
             table = self._verified(path)
             if table is not None:
                 table = table.filter(pc.is_in(table["example"], wanted))
-                columns = (table[name].to_numpy() for name in COLUMNS)
-                values = map(np.stack, zip(*columns))
-                known.update(zip(table["example"].to_pylist(), values))
+                columns = (table[name].to_pylist() for name in COLUMNS)
+                rows = zip(table["example"].to_pylist(), *columns)
+                known.update((key, _row_of(*pair)) for key, *pair in rows)
         lengths = self._prepared.response_mask.sum(axis=-1)
         return {
             index: known[key]
             for index, key in enumerate(keys)
-            if key in known and known[key].shape == (2, lengths[index])
+            if np.shape(known.get(key)) == (2, lengths[index])
         }
 
     def add(self, view, scores):
@@ -116,9 +116,11 @@ class ScoreCache:
 
     def _verified(self, path):
         """Reads the table of a file, or returns `None` where it is damaged."""
-        content = path.read_bytes()
-        if path.stem == f"{self._reference_name}-{_digest_of_file(content)}":
-            return pq.read_table(pa.BufferReader(content))
+        with contextlib.suppress(ValueError, pa.ArrowException):
+            content = read_bytes(path, MAX_BYTES)
+            name = f"{self._reference_name}-{_digest_of_file(content)}"
+            if path.stem == name:
+                return pq.read_table(pa.BufferReader(content), schema=SCHEMA)
         warnings.warn(
             f"A file with kept scores is damaged: {path}. It is removed, and "
             "its examples are scored anew.",
@@ -138,74 +140,29 @@ class ScoreCache:
     def _digests(self, view):
         prepared = self._prepared
         prompt_ids = prepared.prompt_ids_under(view)
-        for start in range(0, len(prompt_ids), NUM_READ):
-            indices = np.arange(start, min(start + NUM_READ, len(prompt_ids)))
-            images = prepared.images.pixels(indices, view)
-            for index, image in zip(indices, images):
-                response_ids = prepared.response_ids[index]
-                yield digest([prompt_ids[index], response_ids, image])
+        texts = zip(prompt_ids, prepared.response_ids)
+        for (prompt, response), image in zip(texts, self._images(view)):
+            yield digest([prompt, response, *image])
+
+    def _images(self, view):
+        """Yields what makes up the images of each example under a view."""
+        images = self._prepared.images
+        for start in range(0, len(images.digests), NUM_READ):
+            end = min(start + NUM_READ, len(images.digests))
+            indices = np.arange(start, end)
+            if view.changes_pixels:
+                yield from ([pixels] for pixels in images.pixels(indices, view))
+            else:
+                positions = view.positions(indices, len(images.digests))
+                yield from (images.digests[i] for i in positions)
 
 
-def reference_digest(reference):
-    """Computes a digest of everything that a frozen reference computes with.
-
-    The weights of the task, layer by layer, with the data types that they
-    compute in, and its configuration. Adapters that are off have no part in
-    it, so that the digest is equal before, during and after their training.
-
-    Args:
-        reference: a `FrozenReference` that was not released.
-
-    Returns:
-        A string of 32 hexadecimal digits.
-    """
-    return digest(_parts_of(reference))
-
-
-def _parts_of(reference):
-    task = reference.task
-    yield _description(getattr(task, "backbone", task))
-    off = adapter_variables(task) if reference.adapters_off else []
-    off = {id(variable) for variable in off}
-    for layer in flatten_layers(task):
-        weights = [w for w in own_variables(layer) if id(w) not in off]
-        if weights:
-            yield _layer_description(layer, reference.adapters_off)
-        for weight in weights:
-            yield keras.ops.convert_to_numpy(weight)
-
-
-def _layer_description(layer, adapters_off):
-    words = [
-        type(layer).__name__,
-        layer.compute_dtype,
-        str(layer.quantization_mode),
-    ]
-    if getattr(layer, "lora_enabled", False) and not adapters_off:
-        words.append(f"lora {layer.lora_alpha} / {layer.lora_rank}")
-    return " ".join(words)
-
-
-def _description(model):
-    """Class and configuration, without the parts that do not matter."""
-    try:
-        config = _without_neutral(model.get_config())
-    except NotImplementedError:  # a model of the user's own
-        config = None
-    name = f"{type(model).__module__}.{type(model).__name__}"
-    return json.dumps([name, config], default=repr, sort_keys=True)
-
-
-def _without_neutral(config):
-    if isinstance(config, dict):
-        return {
-            str(key): _without_neutral(value)
-            for key, value in config.items()
-            if key not in NEUTRAL and not str(key).endswith("sequence_length")
-        }
-    if isinstance(config, (list, tuple)):
-        return [_without_neutral(value) for value in config]
-    return config
+def _row_of(own, most):
+    """Array `(2, R)` of a row, or `None` where it holds no scores."""
+    if own is None or most is None or len(own) != len(most):
+        return None
+    values = np.array([own, most], "float32")
+    return values if np.isfinite(values).all() else None
 
 
 def _digest_of_file(content):

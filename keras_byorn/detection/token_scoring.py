@@ -8,6 +8,10 @@ from keras_byorn.vlm.keras_internals import keeping_weights
 from keras_byorn.vlm.response_logits import response_log_likelihoods
 from keras_byorn.vlm.task import build_preprocessor
 
+OUTPUTS = TokenScores._fields
+# Rows whose scores are handed on together: a kill loses no more of them.
+SHARD = 2048
+
 
 class TokenScoring(keras.Model):
     """Scores the response tokens of whole data sets under a task.
@@ -41,13 +45,17 @@ class TokenScoring(keras.Model):
             "response_mask": batch["response_mask"],
         }
 
-    def score(self, batches, verbose="auto"):
+    def score(self, batches, verbose="auto", keep=None):
         """Scores whole batches, with a progress bar.
 
         Args:
             batches: a `ScoringBatches`, or any `keras.utils.PyDataset` of
                 `(x, y, sample_weight)`.
             verbose: as in `keras.Model.predict`.
+            keep: optional callable. It is given parts of the scores of
+                `ScoringBatches` as they come, and all of them in the end:
+                positions, an int array `(n,)`, and the `TokenScores` of these
+                rows.
 
         Returns:
             `TokenScores` of arrays, `(N, T)`.
@@ -66,14 +74,17 @@ class TokenScoring(keras.Model):
             return TokenScores(**self._predict(batches, verbose))
         batches = batches.by_length()
         self._expect(batches.largest_batch)
-        scores = self._predict(batches, verbose)
+        keeping = [_Keeping(batches, keep)] if keep else []
+        scores = self._predict(batches, verbose, keeping)
         return TokenScores(
             **{key: batches.in_order(values) for key, values in scores.items()}
         )
 
-    def _predict(self, batches, verbose):
+    def _predict(self, batches, verbose, callbacks=()):
         with keeping_weights(self):
-            return self.predict(_Inputs(batches), verbose=verbose)
+            return self.predict(
+                _Inputs(batches), verbose=verbose, callbacks=list(callbacks)
+            )
 
     def _expect(self, largest_batch):
         """Compiles anew for larger batches, whose logits need more blocks."""
@@ -81,6 +92,54 @@ class TokenScoring(keras.Model):
         if largest_batch != self._largest_batch:
             self._largest_batch = largest_batch
             self.predict_function = None
+
+
+class _Keeping(keras.callbacks.Callback):
+    """Hands scores on as they come, many rows at a time.
+
+    Whole batches are handed on, so that what is left is scored in the same
+    batches by the next run, to the same bits.
+
+    Args:
+        batches: a `BatchesByLength`.
+        keep: callable, see `TokenScoring.score`.
+    """
+
+    def __init__(self, batches, keep):
+        super().__init__()
+        self._batches = batches
+        self._keep = keep
+        self._waiting = []
+        self._num_waiting = 0
+
+    def on_predict_batch_end(self, batch, logs=None):
+        rows = self._batches.rows_of(batch)
+        # Keras puts the outputs of a model with names among the logs.
+        self._waiting.append((rows, {name: logs[name] for name in OUTPUTS}))
+        self._num_waiting += len(rows)
+        if self._num_waiting >= SHARD:  # before it nothing waits on the device
+            self._hand_on()
+
+    def on_predict_end(self, logs=None):
+        self._hand_on()
+
+    def _hand_on(self):
+        if not self._waiting:
+            return
+        parts = [
+            {
+                name: keras.ops.convert_to_numpy(values)[: len(rows)]
+                for name, values in outputs.items()
+            }
+            for rows, outputs in self._waiting
+        ]
+        found = {
+            name: np.concatenate([part[name] for part in parts])
+            for name in parts[0]
+        }
+        rows = np.concatenate([rows for rows, _ in self._waiting])
+        self._waiting, self._num_waiting = [], 0
+        self._keep(rows, TokenScores(**found))
 
 
 class _Inputs(keras.utils.PyDataset):

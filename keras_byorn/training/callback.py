@@ -28,9 +28,12 @@ from keras_byorn.training.callback_checks import (
     check_choice,
     check_detection,
     check_judges_rests,
+    defended_batches,
+    training_batches,
 )
 from keras_byorn.training.defence_counts import counts_of
 from keras_byorn.training.ema import averaged_weights
+from keras_byorn.training.run_state import RunState
 from keras_byorn.training.span_masking import SpanMasking
 from keras_byorn.training.suspect_review import (
     SuspectReview,
@@ -84,13 +87,20 @@ class BYORnCallback(keras.callbacks.Callback):
             little of each row; halved, with a warning, where memory is short.
         seed: int. Of the random sampler. Defaults to 0.
         verbose: 0 or 1. Whether to show progress bars. Defaults to 1.
+        state_dir: optional string or path. A folder of its own for the state
+            of the run: token scores as they are computed, the detection, and
+            after each epoch targets, trained weights, optimizer and random
+            states. `fit` again with the same arguments goes on from there, to
+            the same result; what changed in between is an error. Whoever can
+            write to the folder can turn the defence off. Defaults to `None`.
 
     Raises:
         ValueError: if an argument is not one of its choices, or if
             `suspects="mask"` comes with a scorer that needs more than a
-            response's own tokens; before training, if the optimizer keeps no
-            average and the teacher is `"ema"`, if `fit` is not given
-            `TargetBatches`, or if the detection is of other examples.
+            response's own tokens; if `state_dir` holds another run;
+            before training, if the optimizer keeps no average and the teacher
+            is `"ema"`, if `fit` is not given `TargetBatches`, or if the
+            detection is of other examples.
 
     Example:
 
@@ -115,6 +125,7 @@ class BYORnCallback(keras.callbacks.Callback):
         batch_size=None,
         seed=0,
         verbose=1,
+        state_dir=None,
     ):
         super().__init__()
         check_choice("teacher", teacher, TEACHERS)
@@ -134,7 +145,9 @@ class BYORnCallback(keras.callbacks.Callback):
         self.batch_size = batch_size
         self.seed = seed
         self.verbose = verbose
-        self._given_detection = detection
+        self.state_dir = state_dir
+        self.given_detection = detection
+        self.run = None
         self._batches = None
         self._writer = None
         self._reviewer = None
@@ -172,37 +185,47 @@ class BYORnCallback(keras.callbacks.Callback):
     @property
     def store(self):
         """The `TargetStore` of the batches that are defended."""
-        return self._defended_batches().store
+        return defended_batches(self._batches).store
 
     def begin_fit(self):
         """Called by `BYORnModel.fit` before training: checks and detects."""
-        last, batches = self._batches, self._training_batches()
+        last, batches = self._batches, training_batches(self.model)
         self._batches = batches
         if self.teacher == "ema":
             fit_checks.check_average(self.model.optimizer, len(batches))
-        given = self._given_detection
+        given = self.given_detection
         if given is not None:
             check_examples(given, batches.prepared)
+        if self.state_dir is not None:
+            self.run = RunState(self.state_dir, self, self.model, batches)
+        continues = self.run is None and self._continues()
+        if not continues:
+            self._num_epochs = 0
+            self._writer = self._writer_for(batches.prepared)
+        resumed = self.run is not None and self.run.resume(self._writer)
         if not batches.store.is_scored:
             self._detect(batches)
+        elif resumed:
+            self.detection = self._known_detection()
         elif given is not None:
             check_scores(given, batches.store.plausibility)
             self.detection = given.with_examples(batches.prepared)
             follow_reviewer(given, batches.store)
         elif last is not batches:
             self.detection = None  # that of other examples
-        if not self._continues():
-            self._num_epochs = 0
-            self._writer = self._writer_for(batches.prepared)
-            self._reviewer = SuspectReview(
-                self.model,
-                batches,
-                self.detection,
-                self.batch_size,
-                self.verbose,
-            )
-        else:
+        if continues:
             self._reviewer.detection = self.detection
+            return
+        self._reviewer = SuspectReview(
+            self.model,
+            batches,
+            self.detection,
+            self.batch_size,
+            self.verbose,
+        )
+        if resumed:
+            self._num_epochs = self.run.num_student_epochs
+            self._reviewer.first_epoch = self.run.first_epoch
 
     def begin_epoch(self):
         """Called by `BYORnModel.fit` before each epoch, after all callbacks.
@@ -220,12 +243,23 @@ class BYORnCallback(keras.callbacks.Callback):
                 self._regenerate(suspects)
 
     def on_train_begin(self, logs=None):
-        self._training_batches()
+        training_batches(self.model)
 
     def on_epoch_end(self, epoch, logs=None):
         self._num_epochs += 1
         if logs is not None:
             logs.update(counts_of(self.store, self.detection))
+
+    def end_epoch(self, epoch, logs):
+        """Called by `BYORnModel.fit` after each epoch, after all callbacks."""
+        if self.run is not None:
+            self.run.end_epoch(
+                self._writer,
+                self._reviewer,
+                self._num_epochs,
+                epoch + 1,
+                logs,
+            )
 
     def audit(self):
         """Accounts for the defence: suspects, reasons and replacements.
@@ -236,7 +270,7 @@ class BYORnCallback(keras.callbacks.Callback):
         Raises:
             ValueError: if no training has begun.
         """
-        batches = self._defended_batches()
+        batches = defended_batches(self._batches)
         evidence = self.detection.audit_columns() if self.detection else {}
         return Audit(
             batches.store, batches.examples, notes=self._notes(), **evidence
@@ -250,14 +284,17 @@ class BYORnCallback(keras.callbacks.Callback):
         )
 
     def _detect(self, batches):
-        prepared = batches.prepared
-        if self._given_detection is not None:
-            # Its tokens, for the audit of a detection from a file.
-            self.detection = self._given_detection.with_examples(prepared)
-        else:
+        prepared, run = batches.prepared, self.run
+        self.detection = self._known_detection()
+        if self.detection is None:
             self.detection = self.detector.detect(
-                prepared, self.model.reference, self.batch_size
+                prepared,
+                self.model.reference,
+                self.batch_size,
+                score_cache=run and run.scores_folder,
             )
+            if run is not None:
+                run.save_detection(self.detection)
         detection = self.detection
         if self.suspects == "mask":
             check_tokens(detection, prepared)
@@ -267,6 +304,14 @@ class BYORnCallback(keras.callbacks.Callback):
             detection.verdicts,
         )
         self._mask_spans(batches)
+
+    def _known_detection(self):
+        """The detection that was given, or that of the state, or `None`."""
+        known = self.given_detection
+        if known is None and self.run is not None:
+            known = self.run.detection()
+        # Its tokens, for the audit of a detection from a file.
+        return known and known.with_examples(self._batches.prepared)
 
     def _mask_spans(self, batches):
         searched = batches.store.suspects & self._proposed(MASK)
@@ -342,28 +387,6 @@ class BYORnCallback(keras.callbacks.Callback):
         store = self.store
         for index, (response, token_ids) in written.items():
             store.replace(store.example_ids[index], response, token_ids, author)
-
-    def _training_batches(self):
-        batches = getattr(self.model, "batches", None)
-        if batches is None:
-            raise ValueError(
-                "`BYORnCallback` replaces targets between epochs, and so needs "
-                "`BYORnModel.fit(TargetBatches(examples, vlm))`. A stream is "
-                "defended without it, by `BYORnModel.calibrate(stream, "
-                f"HoldOut())`. Received: {type(self.model).__name__} "
-                "that is not fitted on TargetBatches"
-            )
-        return batches
-
-    def _defended_batches(self):
-        if self._batches is None:
-            raise ValueError(
-                "`store` and `audit()` tell of examples that were defended, "
-                "and are there once training has begun: call "
-                "`model.fit(batches, callbacks=[defence])` first. Received: a "
-                f"{type(self).__name__} that no `fit` was given"
-            )
-        return self._batches
 
     def _notes(self):
         if self.detection is None:

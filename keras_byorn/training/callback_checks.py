@@ -44,3 +44,43 @@ def check_choice(name, value, choices):
             f"`{name}` must be one of {', '.join(map(repr, choices))}. "
             f"Received: {name}={value!r}"
         )
+
+
+def training_batches(model):
+    """Returns the batches that a model is fitted on.
+
+    Args:
+        model: a `keras.Model` in `fit`.
+
+    Raises:
+        ValueError: if these are no `TargetBatches`.
+    """
+    batches = getattr(model, "batches", None)
+    if batches is None:
+        raise ValueError(
+            "`BYORnCallback` replaces targets between epochs, and so needs "
+            "`BYORnModel.fit(TargetBatches(examples, vlm))`. A stream is "
+            "defended without it, by `BYORnModel.calibrate(stream, "
+            f"HoldOut())`. Received: {type(model).__name__} "
+            "that is not fitted on TargetBatches"
+        )
+    return batches
+
+
+def defended_batches(batches):
+    """Returns the batches of a defence, once there are any.
+
+    Args:
+        batches: a `TargetBatches`, or `None` before training.
+
+    Raises:
+        ValueError: if no training has begun.
+    """
+    if batches is None:
+        raise ValueError(
+            "`store` and `audit()` tell of examples that were defended, "
+            "and are there once training has begun: call "
+            "`model.fit(batches, callbacks=[defence])` first. Received: a "
+            "`BYORnCallback` that no `fit` was given"
+        )
+    return batches

@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_byorn.training.finite import check_finite
+
 
 class EpochEdges(keras.callbacks.Callback):
     """Runs the work between epochs, after every other callback.
@@ -13,13 +15,16 @@ class EpochEdges(keras.callbacks.Callback):
         batches: the `TargetBatches` in training.
         history: the `LossHistory` of the model.
         defence: optional `BYORnCallback`.
+        may_stop: bool. Whether another callback ends a run whose loss is not
+            finite, so that it is no error here. Defaults to `False`.
     """
 
-    def __init__(self, batches, history, defence=None):
+    def __init__(self, batches, history, defence=None, may_stop=False):
         super().__init__()
         self._batches = batches
         self._history = history
         self._defence = defence
+        self._may_stop = may_stop
 
     def on_train_begin(self, logs=None):
         self._batches.begin_training()
@@ -30,4 +35,14 @@ class EpochEdges(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self._history.result()  # nothing waits on the device any longer
+        is_finite = check_finite(
+            self.model, self._history, self._batches.examples, self._may_stop
+        )
         self._batches.next_epoch()
+        if self._defence is not None and is_finite:
+            self._defence.end_epoch(epoch, logs)
+
+    def on_train_end(self, logs=None):
+        run = self._defence and self._defence.run
+        if run is not None:
+            run.end()

@@ -18,6 +18,8 @@ from keras_byorn.vlm.adapters import (
 
 # Of the average after one epoch; above this the teacher is half untrained.
 MAX_PRETRAINED_SHARE = 0.5
+# Callbacks that count epochs, and whose counts are in no state.
+COUNTING = (keras.callbacks.EarlyStopping, keras.callbacks.ReduceLROnPlateau)
 # Arguments of `keras.Model.fit` that say nothing to `TargetBatches`, and why.
 REFUSED = {
     "y": "the batches hold their targets",
@@ -161,28 +163,84 @@ def check_validation(model, data):
         _check_devices(data.batch_size)
 
 
-def check_callbacks(callbacks, has_lora):
+def check_callbacks(callbacks, has_lora, has_targets):
     """Refuses callbacks that would break the defence.
 
-    With LoRA, whole weights in a file have the adapters merged.
+    With LoRA, whole weights in a file have the adapters merged. A backup of
+    weights has no targets: training would go on with nothing replaced.
 
     Args:
         callbacks: list of callbacks.
         has_lora: bool. Whether the model has adapters.
+        has_targets: bool. Whether it trains on `TargetBatches`.
     """
-    merging = (
-        keras.callbacks.BackupAndRestore,
-        keras.callbacks.ModelCheckpoint,
-    )
-    found = [type(c).__name__ for c in callbacks if isinstance(c, merging)]
-    if has_lora and found:
+    if has_lora:
+        _refuse(
+            callbacks,
+            (keras.callbacks.BackupAndRestore, keras.callbacks.ModelCheckpoint),
+            "with LoRA: the weights that it saves have the adapters merged, so "
+            "that the reference is lost and nothing trains once they are "
+            "loaded. Pass `BYORnCallback(state_dir='run')`, from which `fit` "
+            "goes on; and save adapters with "
+            "`vlm.backbone.save_lora_weights('x.lora.h5')`",
+        )
+    if has_targets:
+        _refuse(
+            callbacks,
+            (keras.callbacks.BackupAndRestore,),
+            "with `TargetBatches`: it keeps weights and no targets, so that a "
+            "run that goes on has nothing replaced. Pass "
+            "`BYORnCallback(state_dir='run')`, from which `fit` goes on",
+        )
+
+
+def _refuse(callbacks, kinds, reason):
+    found = [type(c).__name__ for c in callbacks if isinstance(c, kinds)]
+    if found:
         raise ValueError(
-            f"`callbacks` must not have `{found[0]}` with LoRA: the weights "
-            "that it saves have the adapters merged, so that the reference is "
-            "lost and nothing trains once they are loaded. Save adapters "
-            "with `vlm.backbone.save_lora_weights('x.lora.h5')` and "
-            "targets with `batches.store.save('x.parquet')`. Received: "
-            f"{found}"
+            f"`callbacks` must not have `{found[0]}` {reason}. "
+            f"Received: {found}"
+        )
+
+
+def listed(callbacks):
+    """Lists the user's callbacks, in any of the forms that `fit` takes."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        return callbacks.callbacks
+    return keras.tree.flatten(callbacks or [])
+
+
+def ends_at_nan(call):
+    """Returns whether a callback of the user's ends a run that fails.
+
+    Args:
+        call: dict of the arguments of `fit`.
+    """
+    kind = keras.callbacks.TerminateOnNaN
+    return any(isinstance(c, kind) for c in listed(call.get("callbacks")))
+
+
+def go_on(call, num_epochs):
+    """Lets `fit` begin behind the epochs that are done.
+
+    Args:
+        call: dict of the arguments of `fit`, changed here.
+        num_epochs: int.
+    """
+    if not num_epochs:
+        return
+    call["initial_epoch"] = max(call.get("initial_epoch", 0), num_epochs)
+    found = [
+        type(c).__name__
+        for c in listed(call.get("callbacks"))
+        if isinstance(c, COUNTING)
+    ]
+    if found:
+        warnings.warn(
+            f"`{found[0]}` counts anew from here, for Keras keeps no state of "
+            "its callbacks: the run may end or slow down later than an "
+            "uninterrupted one.",
+            stacklevel=4,
         )
 
 

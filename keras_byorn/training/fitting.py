@@ -79,8 +79,10 @@ class Fitting(TrainStep):
         fit_checks.check_epochs(call)
         fit_checks.check_unchanged(self)
         fit_checks.check_validation(self, call.get("validation_data"))
-        callbacks = _listed(call.get("callbacks"))
-        fit_checks.check_callbacks(callbacks, bool(self.lora_layer_ids))
+        callbacks = fit_checks.listed(call.get("callbacks"))
+        fit_checks.check_callbacks(
+            callbacks, bool(self.lora_layer_ids), self._batches is not None
+        )
         defence = _defence_among(callbacks)
         if defence is not None:
             defence.set_model(self)
@@ -125,14 +127,26 @@ class Fitting(TrainStep):
                 defence.begin_fit()
             if batches.store.is_scored:
                 self._release_copy()
+            run = defence and defence.run
+            if run is not None:
+                if run.is_complete(call.get("epochs", 1)):
+                    return run.finish()
+                fit_checks.go_on(call, run.num_epochs)
             with batches.starting():
                 call["x"] = training_data(batches)
                 call["shuffle"] = False
-                ours = [EpochEdges(batches, self.loss_history, defence)]
+                edges = EpochEdges(
+                    batches,
+                    self.loss_history,
+                    defence,
+                    fit_checks.ends_at_nan(call),
+                )
+                ours = [edges]
                 if defence is not None and verbose:
                     ours.append(DefenceProgress(len(batches.examples)))
                 with _behind(ours, call), keeping_weights(self):
-                    return super().fit(**call)
+                    history = super().fit(**call)
+        return run.prepend_to(history) if run else history
 
     def evaluate(self, x=None, *args, **kwargs):
         """Computes the loss on data. See `keras.Model.evaluate`."""
@@ -197,13 +211,6 @@ class Fitting(TrainStep):
             setattr(self, f"{step}_function", None)
 
 
-def _listed(callbacks):
-    """Lists the user's callbacks, in any of the forms that `fit` takes."""
-    if isinstance(callbacks, keras.callbacks.CallbackList):
-        return callbacks.callbacks
-    return keras.tree.flatten(callbacks or [])
-
-
 def _defence_among(callbacks):
     """The one `BYORnCallback` among callbacks, or `None`."""
     found = [c for c in callbacks if isinstance(c, BYORnCallback)]
@@ -227,10 +234,10 @@ def _behind(ours, call):
     given = call.get("callbacks")
     is_list = isinstance(given, keras.callbacks.CallbackList)
     bar = keras.callbacks.ProgbarLogger
-    if is_list or any(isinstance(c, bar) for c in _listed(given)):
+    if is_list or any(isinstance(c, bar) for c in fit_checks.listed(given)):
         ours = ours[:1]
     if not is_list:
-        call["callbacks"] = [*_listed(given), *ours]
+        call["callbacks"] = [*fit_checks.listed(given), *ours]
         yield
         return
     given.callbacks.extend(ours)

@@ -22,6 +22,10 @@ class LossHistory(keras.layers.Layer):
         batch_size: int. Rows in a batch.
         num_steps: int. Steps in one execution of the compiled program.
             Defaults to 1.
+
+    Attributes:
+        faulty: the first step with a loss that is not finite, a pair of the
+            step and the positions of its examples; `None` without one.
     """
 
     def __init__(self, num_examples, batch_size, num_steps=1, **kwargs):
@@ -100,6 +104,32 @@ class LossHistory(keras.layers.Layer):
         self._pending.clear()
         return self._plausibility.copy(), self._steps.copy()
 
+    def state(self):
+        """Returns everything that was noted, as arrays to keep.
+
+        Returns:
+            A dict of arrays: `plausibility` and `steps`, as `result` returns
+            them, and `last_step`, an int.
+        """
+        plausibility, steps = self.result()
+        return {
+            "plausibility": plausibility,
+            "steps": steps,
+            "last_step": np.array(self._last_step),
+        }
+
+    def restore(self, state):
+        """Goes on from a state that was kept.
+
+        Args:
+            state: dict, as `state` returns it.
+        """
+        self._pending.clear()
+        self._plausibility[:] = state["plausibility"]
+        self._steps[:] = state["steps"]
+        self._last_step = int(state["last_step"])
+        self.resume()
+
     def resume(self):
         """Goes on counting, whatever step the registers were set back to.
 
@@ -120,6 +150,8 @@ class LossHistory(keras.layers.Layer):
 
     def _note(self, places, losses, step):
         self._last_step = step
+        if self.faulty is None and not np.isfinite(losses).all():
+            self.faulty = step, places[places < self.num_examples]
         first = places < self.num_examples
         first[first] &= self._steps[places[first]] == 0
         self._plausibility[places[first]] = -losses[first]
@@ -127,6 +159,7 @@ class LossHistory(keras.layers.Layer):
 
     def _forget(self):
         self._pending = []
+        self.faulty = None
         self._last_step = 0
         self._plausibility = np.full(self.num_examples, np.nan, "float32")
         self._steps = np.zeros(self.num_examples, "int32")

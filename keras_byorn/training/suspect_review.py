@@ -88,6 +88,10 @@ class SuspectReview:
         detection: the `Detection` of its examples.
         batch_size: optional int.
         verbose: 0 or 1.
+
+    Attributes:
+        first_epoch: what the student thought of the examples when it first
+            met them, see `LossHistory.state`; `None` before the first review.
     """
 
     def __init__(self, model, batches, detection, batch_size=None, verbose=0):
@@ -98,7 +102,7 @@ class SuspectReview:
         self._num_resets = _num_resets(self._history)
         self._batch_size = batch_size
         self._verbose = verbose
-        self._first_epoch = None
+        self.first_epoch = None
 
     def continues(self, model, batches):
         """bool. Whether a model goes on in training as it was reviewed.
@@ -118,9 +122,10 @@ class SuspectReview:
         """Judges again, between two epochs, and changes the store."""
         store = self.batches.store
         trained_on = self._history.result()[1] > 0
-        if self._first_epoch is None:
-            self._first_epoch = self._history.result()
-        met, steps = self._first_epoch
+        if self.first_epoch is None:
+            self.first_epoch = self._history.state()
+        met = self.first_epoch["plausibility"]
+        steps = self.first_epoch["steps"]
         tuned = steps > UNTUNED * steps.max()
         kept = tuned & ~store.suspects
         if not kept.any():

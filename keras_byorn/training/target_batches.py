@@ -10,6 +10,7 @@ from keras_byorn.data.length_buckets import batches_of, extremes_first
 from keras_byorn.data.prepared import PreparedExamples
 from keras_byorn.data.scoring_batches import filled
 from keras_byorn.detection.spans import with_what_follows
+from keras_byorn.training.store_checks import check_store
 from keras_byorn.training.target_store import TargetStore
 from keras_byorn.vlm.packing import first_marked
 
@@ -166,6 +167,26 @@ class TargetBatches(keras.utils.PyDataset):
         """Takes another order, for the next epoch."""
         self._epoch += 1
 
+    @property
+    def epoch(self):
+        """int. Counts the epochs; the order of the batches follows from it."""
+        return self._epoch
+
+    def go_on(self, store, epoch):
+        """Goes on with other targets, before an epoch of another number.
+
+        Args:
+            store: a `TargetStore` of these examples.
+            epoch: int, as `epoch` was before it.
+
+        Raises:
+            ValueError: if the store is of other examples.
+        """
+        check_store(store, self.prepared)
+        self.store = store
+        self._epoch = epoch - 1  # `begin_training` counts the next
+        self._plan_key = None
+
     def out_of_loss(self, indices):
         """Returns the response tokens of masked examples that are no targets.
 
@@ -187,14 +208,12 @@ class TargetBatches(keras.utils.PyDataset):
         prepared = self.prepared
         if store is None:
             return TargetStore(
-                prepared.example_ids, prepared.prompts, prepared.responses
+                prepared.example_ids,
+                prepared.prompts,
+                prepared.responses,
+                prepared.digests,
             )
-        if store.example_ids != prepared.example_ids:
-            raise ValueError(
-                "`store` must be of these examples, in their order. Leave it "
-                f"out to start anew. Received: a store of {len(store)} "
-                f"examples for {len(prepared)} examples"
-            )
+        check_store(store, prepared)
         return store
 
     def _planned(self):

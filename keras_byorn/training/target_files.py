@@ -2,10 +2,12 @@
 
 import dataclasses
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from keras_byorn.data.files import replacing
+from keras_byorn.data.checked_parquet import read_checked, write_checked
+from keras_byorn.data.shown import shortened
+from keras_byorn.detection.verdicts import VERDICTS
 
 SCHEMA = pa.schema(
     [
@@ -23,7 +25,18 @@ SCHEMA = pa.schema(
         ("replacement_ids", pa.list_(pa.int32())),
         ("written_by", pa.string()),
         ("masked_tokens", pa.list_(pa.int32())),
+        ("digest", pa.string()),
     ]
+)
+MUST_BE_THERE = (
+    "example_id",
+    "prompt",
+    "original_response",
+    "plausibility",
+    "suspect_probability",
+    "verdict",
+    "student_plausibility",
+    "revision",
 )
 
 
@@ -39,11 +52,59 @@ def table_of(rows):
 
 def save(rows, path):
     """Writes rows to a file, whole or not at all, and returns its path."""
-    with replacing(path) as temporary:
-        pq.write_table(table_of(rows), temporary)
-    return str(path)
+    return write_checked(table_of(rows), path)
 
 
-def load(path):
-    """Reads the rows that `save` wrote, a list of dicts."""
-    return pq.read_table(path, schema=SCHEMA).to_pylist()
+def load(path, reviewed):
+    """Reads the rows that `save` wrote.
+
+    Args:
+        path: string or path.
+        reviewed: sequence of strings, verdicts beside those of a detection.
+
+    Returns:
+        A list of dicts.
+
+    Raises:
+        FileNotFoundError: if there is no file.
+        ValueError: if it is damaged, or if a value in it has no meaning.
+    """
+    rows = read_checked(path, SCHEMA).to_pylist()
+    for row in rows:
+        fault = _fault(row, {*VERDICTS, *reviewed})
+        if fault:
+            raise ValueError(
+                "A store of targets must hold values that have a meaning: "
+                "make `TargetBatches` without it, to start anew. Received: "
+                f"{fault} of {shortened(row['example_id'])} in {path}"
+            )
+    return rows
+
+
+def _fault(row, verdicts):
+    """What is wrong with a row, or `None`."""
+    missing = [name for name in MUST_BE_THERE if row[name] is None]
+    if missing:
+        return f"no {missing[0]}"
+    if row["verdict"] not in verdicts:
+        return f"verdict {shortened(row['verdict'])}"
+    if not 0 <= row["suspect_probability"] <= 1:
+        return f"suspect_probability {row['suspect_probability']:g}"
+    for name in ("plausibility", "student_plausibility"):
+        if np.isinf(row[name]):
+            return f"{name} {row[name]:g}"
+    if row["revision"] < 0:
+        return f"revision {row['revision']}"
+    if (row["replacement"] is None) != (row["replacement_ids"] is None):
+        return "a replacement without tokens, or tokens without a replacement"
+    for name in ("replacement_ids", "masked_tokens"):
+        numbers = row[name]
+        if numbers is not None and not _are_positions(numbers):
+            return f"{name} {shortened(numbers)}"
+    if row["masked_tokens"] and not row["current_response"]:
+        return "masked_tokens and no current_response"
+    return None
+
+
+def _are_positions(numbers):
+    return bool(numbers) and all(n is not None and n >= 0 for n in numbers)

@@ -13,6 +13,11 @@ from keras_byorn.detection.verdicts import (
     TRUSTED,
 )
 from keras_byorn.training import target_files
+from keras_byorn.training.store_checks import (
+    NEGLIGIBLE_WEIGHT,
+    checked_column,
+    checked_probability,
+)
 
 # The source of the current target of an example.
 ORIGINAL, REGENERATED, EXCLUDED = "original", "regenerated", "excluded"
@@ -27,9 +32,6 @@ TRAINED = (RESTORED, TRUSTED)
 # Those with which a mask stays.
 UNCHANGED = (ON_PROBATION, SUSPECT)
 
-# A row with less weight than this would cost a step and teach nothing.
-NEGLIGIBLE_WEIGHT = 1e-3
-
 
 class TargetStore:
     """Holds the target of every example: the original, a replacement, or none.
@@ -38,6 +40,7 @@ class TargetStore:
         example_ids: list of N unique strings.
         prompts: list of N strings.
         responses: list of N strings, the original responses.
+        digests: optional list of N strings, those of `PreparedExamples`.
 
     Example:
 
@@ -50,8 +53,9 @@ class TargetStore:
     'mended'
     """
 
-    def __init__(self, example_ids, prompts, responses):
+    def __init__(self, example_ids, prompts, responses, digests=None):
         self.example_ids = list(example_ids)
+        self.digests = digests and list(digests)
         self._prompts = list(prompts)
         self._originals = list(responses)
         self._index = {i: n for n, i in enumerate(self.example_ids)}
@@ -116,10 +120,14 @@ class TargetStore:
         return masked
 
     @property
+    def replaced(self):
+        """list of ints. Positions that have a replacement now."""
+        return list(self._replacements)
+
+    @property
     def num_regenerated(self):
         """int. How many suspects have a replacement now."""
-        suspects = self.suspects
-        return sum(bool(suspects[index]) for index in self._replacements)
+        return int(self.suspects[self.replaced].sum())
 
     @property
     def max_training_rows(self):
@@ -145,8 +153,12 @@ class TargetStore:
             ValueError: if a shape or a probability is wrong, or if every
                 example is suspect, for then nothing is left to learn from.
         """
-        self.plausibility = self._column("plausibility", plausibility)
-        self.suspect_probability = self._probability(suspect_probability)
+        self.plausibility = checked_column(
+            "plausibility", plausibility, len(self)
+        )
+        self.suspect_probability = checked_probability(
+            suspect_probability, self.example_ids
+        )
         if verdicts is None:
             verdicts = np.where(self.suspects, SUSPECT, KEPT)
         self.verdicts = np.array(verdicts, object)
@@ -177,14 +189,18 @@ class TargetStore:
                 f"`verdicts` must be among {', '.join(REVIEWED)}. "
                 f"Received: {sorted(unknown)}"
             )
-        looked_at = self._column("student_plausibility", student_plausibility)
+        looked_at = checked_column(
+            "student_plausibility", student_plausibility, len(self)
+        )
         probability = self.suspect_probability.copy()
         for index, verdict in verdicts.items():
             if verdict in TRAINED:
                 probability[index] = 0.0
             elif not is_suspect(probability[index]):
                 probability[index] = 1.0  # a soft suspect stays as soft
-        self.suspect_probability = self._probability(probability)
+        self.suspect_probability = checked_probability(
+            probability, self.example_ids
+        )
         for index, verdict in verdicts.items():
             if verdict not in UNCHANGED:
                 self._masks.pop(index, None)
@@ -280,7 +296,7 @@ class TargetStore:
         probability = np.where(self.masked, 0, self.suspect_probability)
         probability = probability.astype("float32")
         replaced = np.zeros(len(self), bool)
-        replaced[list(self._replacements)] = True
+        replaced[self.replaced] = True
         kept = np.flatnonzero(1 - probability > NEGLIGIBLE_WEIGHT)
         new = np.flatnonzero(replaced & (probability > NEGLIGIBLE_WEIGHT))
         return (
@@ -309,13 +325,18 @@ class TargetStore:
 
     @classmethod
     def load(cls, path):
-        """Reads a store that `save` wrote, to go on from there."""
-        rows = target_files.load(path)
-        store = cls(
-            [row["example_id"] for row in rows],
-            [row["prompt"] for row in rows],
-            [row["original_response"] for row in rows],
-        )
+        """Reads a store that `save` wrote, to go on from there.
+
+        Raises:
+            FileNotFoundError: if there is no file.
+            ValueError: if it is damaged, or if a value has no meaning.
+        """
+        rows = target_files.load(path, REVIEWED)
+        names = "example_id", "prompt", "original_response", "digest"
+        columns = [[row[name] for row in rows] for name in names]
+        if None in columns[-1]:
+            columns.pop()  # of a store that was made by hand
+        store = cls(*columns)
         for index, row in enumerate(rows):
             store.plausibility[index] = row["plausibility"]
             store.suspect_probability[index] = row["suspect_probability"]
@@ -336,32 +357,6 @@ class TargetStore:
         store.revision = int(store._revisions.sum())
         return store
 
-    def _column(self, name, values):
-        values = np.asarray(values, "float32")
-        if values.shape != (len(self),):
-            raise ValueError(
-                f"`{name}` must have one value for each of the {len(self)} "
-                f"examples. Received: shape {values.shape}"
-            )
-        return values
-
-    def _probability(self, values):
-        values = self._column("suspect_probability", values)
-        wrong = ~((values >= 0) & (values <= 1))
-        if wrong.any():
-            raise ValueError(
-                "`suspect_probability` must be in [0, 1]. Received: "
-                f"{values[wrong][0]} and the like, of "
-                f"{named(self.example_ids, wrong)}"
-            )
-        if np.all(1 - values <= NEGLIGIBLE_WEIGHT):
-            raise ValueError(
-                "`suspect_probability` must leave some examples, for the "
-                "first epoch trains on kept ones only. Lower the threshold. "
-                f"Received: 1 for all {len(self)} examples"
-            )
-        return values
-
     def _row(self, index):
         origin, current = self._target(index)
         response, ids, writer = self._replacements.get(index, (None,) * 3)
@@ -380,6 +375,7 @@ class TargetStore:
             replacement_ids=ids,
             written_by=writer,
             masked_tokens=self.masked_tokens(index) or None,
+            digest=self.digests and self.digests[index],
         )
 
     def _target(self, index):

@@ -158,7 +158,7 @@ def test_the_cleaned_data_has_no_span(tmp_path):
     """It has what remains; the original is kept in the table."""
     audit = masked_audit()
     said = [example["responses"] for example in audit.clean_examples()]
-    assert said == ["not to be read from here", "a four"]
+    assert said == ["a red three", "a four"]
     path = audit.write_clean_examples(tmp_path / "clean.parquet")
     assert pq.read_table(path)["responses"].to_pylist() == said
     assert audit.table["original_response"][1].as_py() == "a buy now four"

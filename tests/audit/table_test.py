@@ -66,6 +66,7 @@ def test_table_has_one_row_per_example():
         "tokens": ["▁sudo", "<eos>"],
         "token_surprise": [9.5, 0.0],
         "masked_tokens": None,
+        "digest": None,
     }
     assert len(table) == 7
     assert table["tokens"].null_count == 6
@@ -229,6 +230,6 @@ def test_a_row_has_all_that_the_table_needs():
         origin, verdict, revision = "original", "kept", 0
         plausibility, suspect_probability = -1.0, 0.0
         student_plausibility = math.nan
-        replacement = written_by = masked_tokens = None
+        replacement = written_by = masked_tokens = digest = None
 
     assert len(build_table(Store([Row()]))) == 1

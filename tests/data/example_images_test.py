@@ -7,6 +7,18 @@ from keras_byorn.data.examples import Examples
 from keras_byorn.data.prepared import PreparedExamples
 from keras_byorn.data.views import BlankImage, Blur, NoPrompt, ShuffledImage
 
+
+class MovingRows(list):
+    """Rows of a source that fails once it has a fault."""
+
+    fault = None
+
+    def __getitem__(self, index):
+        if self.fault is not None:
+            raise self.fault
+        return super().__getitem__(index)
+
+
 DECODER = ["query", "value"]  # adapted alone, so that the tower stays frozen
 
 
@@ -132,14 +144,40 @@ def test_a_progress_bar_is_shown_where_it_is_asked_for(prepare, capsys):
     prepared, vision = prepare()
     with prepared.images_encoded(vision, verbose=0):
         assert capsys.readouterr().out == ""
+    prepared, vision = prepare()
     with prepared.images_encoded(vision, verbose=1):
         said = capsys.readouterr().out
     assert "Encoding images once" in said and "6/6" in said
+    with prepared.images_encoded(vision, verbose=1):
+        assert capsys.readouterr().out == ""  # they are known
 
 
 def test_images_are_read_when_they_are_shown(prepare, make_examples):
     """A data set on disk does not fit into memory."""
     rows = make_examples()
     prepared, _ = prepare(Examples(rows))
-    rows[3]["images"][:] = 0
-    assert not prepared.images.pixels([3]).any()
+    rows[3]["images"] = rows[3]["images"].copy()
+    assert prepared.images.pixels([3])[0].tolist() == rows[3]["images"].tolist()
+
+
+@pytest.mark.parametrize("view", [None, BlankImage(), ShuffledImage()])
+def test_an_image_that_nobody_checked_is_refused(prepare, make_examples, view):
+    """Whenever it is read, as it comes or under a view."""
+    rows = make_examples()
+    prepared, _ = prepare(Examples(rows))
+    for row in rows:
+        row["images"] = row["images"] ^ 1
+    with pytest.raises(ValueError, match="must not change.*in example '"):
+        prepared.images.pixels([3], view)
+
+
+def test_a_source_that_fails_or_shrinks_names_the_example(
+    prepare, make_examples
+):
+    """A disk may go away, and a file be cut, in the second epoch."""
+    rows = MovingRows(make_examples())
+    prepared, _ = prepare(Examples(rows, [f"{i}" for i in range(len(rows))]))
+    for fault in (OSError("disk gone"), IndexError("3 rows")):
+        rows.fault = fault
+        with pytest.raises(ValueError, match=f"example '3'.*{fault}"):
+            prepared.images.pixels([3])

@@ -10,6 +10,7 @@ import pytest
 from keras_byorn.data import image_embeddings
 from keras_byorn.data.examples import Examples
 from keras_byorn.data.image_embeddings import ImageEmbeddings
+from keras_byorn.data.validation import image_digests
 
 BATCH_SIZE = 2
 
@@ -61,7 +62,9 @@ def make(*values):
 def refresh(embeddings, examples, task):
     """Refreshes; returns what the tower was shown, without the filling."""
     task.encoded.clear()
-    assert embeddings.refresh(examples, task, None, BATCH_SIZE)
+    digests = [image_digests(example) for example in examples]
+    read = examples.__getitem__
+    assert embeddings.refresh(read, digests, task, None, BATCH_SIZE)
     assert all(len(batch) == BATCH_SIZE for batch in task.encoded)
     shown = [value for batch in task.encoded for value in batch]
     return list(dict.fromkeys(shown))
@@ -102,7 +105,8 @@ def test_several_images_stand_in_their_order():
 def test_no_image_at_all_is_told():
     """There is nothing to keep, and no size to make zeros of."""
     task, embeddings = FakeTask(most=2), ImageEmbeddings()
-    assert not embeddings.refresh(make([], []), task, None, BATCH_SIZE)
+    read = make([], []).__getitem__
+    assert not embeddings.refresh(read, [(), ()], task, None, BATCH_SIZE)
 
 
 @pytest.mark.parametrize("place", ["memory", "temporary", "folder"])

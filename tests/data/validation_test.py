@@ -188,7 +188,7 @@ def test_a_task_that_reads_images_and_gets_none_warns(vlm):
     ]
     with pytest.warns(UserWarning, match="None of the examples has `images`"):
         texts = validation.read_and_check(rows, task)
-    assert texts == (("p",), ("r",), (0,))
+    assert texts == (("p",), ("r",), ((),))
 
 
 def test_ids_are_named_once_and_not_all():

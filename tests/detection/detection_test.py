@@ -1,5 +1,6 @@
 """A detection: checked, saved whole, and accounted for without training."""
 
+import copy
 import json
 import types
 import warnings
@@ -74,6 +75,7 @@ def make(scorer=None, maxima=True, with_tokens=True):
     return detection.with_examples(
         types.SimpleNamespace(
             examples=Examples(rows),
+            digests=[f"digest of {row['example_id']}" for row in rows],
             response_mask=mask,
             response_pieces=lambda i: [f"▁piece{n}" for n in range(lengths[i])],
         )
@@ -87,7 +89,14 @@ def detection():
 
 def assert_equal(own, other):
     """Compares all attributes, those of rows by row."""
-    for name in ("example_ids", "prompts", "responses", "reasons", "groups"):
+    for name in (
+        "example_ids",
+        "prompts",
+        "responses",
+        "reasons",
+        "groups",
+        "digests",
+    ):
         assert getattr(own, name) == getattr(other, name), name
     for name in ("plausibility", "suspect_probability", "cuts", "verdicts"):
         left, right = getattr(own, name), getattr(other, name)
@@ -214,7 +223,7 @@ def test_another_format_is_refused(detection, tmp_path):
     """With a remedy; a later version may write other columns."""
     detection.save(tmp_path)
     sealed(tmp_path, format=99)
-    with pytest.raises(ValueError, match="format 2. Detect again.*format 99"):
+    with pytest.raises(ValueError, match="format 3. Detect again.*format 99"):
         Detection.load(tmp_path)
 
 
@@ -320,6 +329,7 @@ class PreparedRows:
         self.example_ids = [row["example_id"] for row in rows]
         self.prompts = tuple(row["prompts"] for row in rows)
         self.responses = tuple(row["responses"] for row in rows)
+        self.digests = [f"digest of {i}" for i in self.example_ids]
 
     def __len__(self):
         return len(self.example_ids)
@@ -339,6 +349,18 @@ def test_other_examples_are_refused(detection):
         rows[7][field] += " "
         with pytest.raises(ValueError, match="1 changed.*'scene-7'"):
             check_examples(detection, PreparedRows(rows))
+
+
+def test_other_images_are_refused(detection):
+    """Verdicts on one picture must not stand for another."""
+    rows = make_rows()
+    detection = copy.copy(detection)
+    detection.digests = PreparedRows(rows).digests
+    check_examples(detection, PreparedRows(rows))
+    others = PreparedRows(rows)
+    others.digests[7] = "of another picture"
+    with pytest.raises(ValueError, match="images.*1 changed.*'scene-7'"):
+        check_examples(detection, others)
 
 
 def test_an_audit_needs_no_training(detection):

@@ -17,8 +17,9 @@ from keras_byorn.data.views import (
 from keras_byorn.detection.decisions import FlagFraction
 from keras_byorn.detection.detector import Detector
 from keras_byorn.detection.reference import FrozenReference
+from keras_byorn.detection.reference_digest import reference_digest
 from keras_byorn.detection.reference_scores import ReferenceScores
-from keras_byorn.detection.score_cache import ScoreCache, reference_digest
+from keras_byorn.detection.score_cache import ScoreCache
 from keras_byorn.detection.scorers import (
     Ensemble,
     MeanLogLikelihood,

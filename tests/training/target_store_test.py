@@ -2,11 +2,14 @@
 
 import math
 import os
+import pathlib
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from keras_byorn.data.checked_parquet import write_checked
 from keras_byorn.training import target_files
 from keras_byorn.training.target_store import TargetStore
 
@@ -176,18 +179,74 @@ def test_save_is_whole_or_not_at_all(tmp_path, monkeypatch, fails):
     def crash(*args, **kwargs):
         raise OSError("disk full")
 
-    def write_half(table, where):
-        with open(where, "wb") as file:
-            file.write(b"half")
-        crash()
-
-    if fails == "write":
-        monkeypatch.setattr(target_files.pq, "write_table", write_half)
-    else:
-        monkeypatch.setattr(os, "replace", crash)
+    monkeypatch.setattr(
+        os, {"write": "fsync", "rename": "replace"}[fails], crash
+    )
     with pytest.raises(OSError, match="disk full"):
         make_scored().save(path)
     assert path.read_bytes() == before
+
+
+def saved_table(path, **changes):
+    """Writes a store with other values in its first row, well checksummed."""
+    store = make_scored()
+    store.replace("b", "mended", [17, 4])
+    rows = target_files.table_of(store.rows()).to_pylist()
+    rows[0] |= changes
+    table = pa.Table.from_pylist(rows, schema=target_files.SCHEMA)
+    return write_checked(table, path)
+
+
+@pytest.mark.parametrize(
+    "changes, fault",
+    [
+        ({"verdict": "innocent"}, "verdict 'innocent' of 'a'"),
+        ({"suspect_probability": 1.5}, "suspect_probability 1.5"),
+        ({"suspect_probability": np.nan}, "suspect_probability nan"),
+        ({"plausibility": np.inf}, "plausibility inf"),
+        ({"student_plausibility": -np.inf}, "student_plausibility -inf"),
+        ({"revision": -1}, "revision -1"),
+        ({"prompt": None}, "no prompt"),
+        ({"replacement": "mended"}, "a replacement without tokens"),
+        ({"replacement": "x", "replacement_ids": [-2]}, "replacement_ids"),
+        ({"masked_tokens": [0, -1]}, "masked_tokens"),
+        (
+            {"masked_tokens": [0], "current_response": None},
+            "masked_tokens and no current_response",
+        ),
+    ],
+)
+def test_values_without_meaning_are_not_loaded(tmp_path, changes, fault):
+    """A checksum tells an accident, and no bad hand."""
+    path = saved_table(tmp_path / "t.parquet", **changes)
+    with pytest.raises(ValueError, match=f"meaning.*{fault}"):
+        TargetStore.load(path)
+
+
+def test_no_flipped_bit_goes_unnoticed(tmp_path):
+    """Each of 300 bits, all over the file."""
+    path = pathlib.Path(saved_table(tmp_path / "t.parquet"))
+    content = path.read_bytes()
+    for bit in np.random.default_rng(0).choice(8 * len(content), 300):
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << (bit % 8)
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match="damaged"):
+            TargetStore.load(path)
+
+
+def test_another_file_is_no_store(tmp_path):
+    """Nor is half of one, or a table of somebody else's."""
+    path = tmp_path / "t.parquet"
+    with pytest.raises(FileNotFoundError):
+        TargetStore.load(path)
+    pq.write_table(pa.table({"example_id": ["a"]}), path)
+    with pytest.raises(ValueError, match="another file"):
+        TargetStore.load(path)
+    whole = pathlib.Path(saved_table(path)).read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="damaged"):
+        TargetStore.load(path)
 
 
 def test_save_leaves_no_temporary_file(tmp_path):
@@ -360,10 +419,6 @@ def test_masks_are_saved(tmp_path):
     assert list(again.rows()) == list(store.rows())
     assert rows_of(again) == rows_of(store)
     assert again.masked_tokens(1) == (1, 2)
-    # A file of before there were masks.
-    table = pq.read_table(path).drop_columns(["masked_tokens"])
-    pq.write_table(table, path)
-    assert not TargetStore.load(path).masked.any()
 
 
 @pytest.mark.parametrize(
