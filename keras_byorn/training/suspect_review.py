@@ -49,6 +49,10 @@ NUM_COMPARED = 200
 MIN_IN_STEP = 5
 MAX_CHANCE = 1e-6
 MAX_WORDS = 3  # of an n-gram that they share
+# Of what has such words, so many must have jumped: words that are merely usual
+# where an honest style is hard, such as a colour of another language, are had
+# by many that did not.
+MIN_JUMPED = 0.25
 # The first part of the first epoch is judged by a student that knows nothing.
 UNTUNED = 0.25
 NEIGHBOURS = 100  # examples that were trained on at about the same time
@@ -176,8 +180,9 @@ class SuspectReview:
         again = np.flatnonzero(plausible)
         doubt = doubts(store.plausibility)
         responses = np.array(self.batches.prepared.responses, object)
+        jumped = doubt[again] > JUMP
         shared = shared_beyond_chance(
-            responses[again[doubt[again] > JUMP]], responses[kept]
+            responses[again[jumped]], responses[kept], responses[again[~jumped]]
         )
         alarming = [shares_any(text, shared) for text in responses[again]]
         verdicts = {int(i): self._verdict_before(i) for i in suspects}
@@ -275,14 +280,15 @@ def doubts(plausibility):
     return (center - plausibility) / spread
 
 
-def shared_beyond_chance(responses, usual):
+def shared_beyond_chance(responses, usual, steady=()):
     """Finds the short n-grams that too many responses have in common.
 
-    N-grams of the usual responses are counted only where they are candidates.
+    N-grams of other responses are counted only where they are candidates.
 
     Args:
         responses: sequence of strings, those that jumped.
-        usual: sequence of strings, all other responses.
+        usual: sequence of strings, what was trained on.
+        steady: sequence of strings, what did not jump, and was not trained on.
 
     Returns:
         A set of tuples of normalized words.
@@ -294,13 +300,17 @@ def shared_beyond_chance(responses, usual):
     # Loaded where it is used: it takes as long as all of this package.
     from scipy.stats import binom
 
-    among = collections.Counter(
-        n for text in usual for n in _ngrams(text) & counts.keys()
+    among, beside = (
+        collections.Counter(
+            n for text in texts for n in _ngrams(text) & counts.keys()
+        )
+        for texts in (usual, steady)
     )
     return {
         ngram
         for ngram, count in counts.items()
-        if binom.sf(
+        if count >= MIN_JUMPED * (count + beside[ngram])
+        and binom.sf(
             count - 1, len(responses), (among[ngram] + 1) / (len(usual) + 1)
         )
         < MAX_CHANCE

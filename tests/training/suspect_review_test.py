@@ -387,6 +387,9 @@ def test_shared_words_are_those_beyond_chance():
     assert not any("by" in ngram or "red" in ngram for ngram in shared)
     assert shared_beyond_chance(["green and green"] * 4, usual) == set()
     assert shared_beyond_chance(["green"] * 40, usual) == set()  # a label
+    # Most that have these words did not jump: a style that is hard.
+    assert shared_beyond_chance(jumped, usual, jumped * 2) == shared
+    assert shared_beyond_chance(jumped, usual, jumped * 4) == set()
 
 
 def test_running_median_follows_the_level():
