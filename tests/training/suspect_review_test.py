@@ -100,6 +100,9 @@ class GivenHistory:
     def result(self):
         return self.met, self.steps
 
+    def state(self):
+        return {"plausibility": self.met, "steps": self.steps}
+
 
 def make(suspect_scores, suspect_responses, seed=0):
     """A store whose last examples are suspects, the others usual ones."""

@@ -1,0 +1,1 @@
+"""What a kill, a fault or a bad file does to a run."""
