@@ -69,7 +69,8 @@ class ImageEmbeddings:
             verbose: 0 or 1. Whether to show a progress bar.
 
         Returns:
-            bool. `False` if there is no image at all.
+            bool. `False` if there is no image at all, or no room for what was
+            made of them.
         """
         key = digest(task.vision_identity(vision))
         known = self._known(key)
@@ -87,7 +88,16 @@ class ImageEmbeddings:
             in_file = self._folder or first[1][:1].nbytes * most > MAX_BYTES
             kept = _kept(known, digests, batch_size, self._folder is not None)
             chunks = itertools.chain([first], new, kept)
-            known = self._write(chunks, key, in_file)
+            try:
+                known = self._write(chunks, key, in_file)
+            except OSError as error:  # a cache is not worth a run
+                warnings.warn(
+                    "Embeddings of images cannot be kept: the vision tower "
+                    "runs in every epoch. Free space, or pass another "
+                    f"`image_cache`. Received: {error}",
+                    stacklevel=2,
+                )
+                return False
         self._stored = known
         self._has_axis = task.family.image_axis
         self._rows = _row_numbers(digests, known, task.num_images[1])

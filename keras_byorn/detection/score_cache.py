@@ -102,6 +102,8 @@ class ScoreCache:
         Args:
             view: as in `read`.
             scores: a dict as `read` returns it.
+
+        Where the folder cannot be written to, this is a warning.
         """
         keys = self._keys_under(view)
         rows = {keys[i]: values for i, values in scores.items()}
@@ -111,8 +113,16 @@ class ScoreCache:
         pq.write_table(table, content)
         content = content.getvalue().to_pybytes()
         name = f"{self._reference_name}-{_digest_of_file(content)}.parquet"
-        with replacing(self._folder / name) as temporary:
-            temporary.write_bytes(content)
+        try:
+            with replacing(self._folder / name) as temporary:
+                temporary.write_bytes(content)
+        except OSError as error:  # a cache is not worth a run
+            warnings.warn(
+                f"Scores of {len(rows):,} examples cannot be kept, and the "
+                "next run computes them anew. Free space, or pass another "
+                f"folder. Received: {error}",
+                stacklevel=2,
+            )
 
     def _verified(self, path):
         """Reads the table of a file, or returns `None` where it is damaged."""

@@ -25,6 +25,7 @@ class EpochEdges(keras.callbacks.Callback):
         self._history = history
         self._defence = defence
         self._may_stop = may_stop
+        self._is_finite = True
 
     def on_train_begin(self, logs=None):
         self._batches.begin_training()
@@ -35,14 +36,14 @@ class EpochEdges(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self._history.result()  # nothing waits on the device any longer
-        is_finite = check_finite(
+        self._is_finite = check_finite(
             self.model, self._history, self._batches.examples, self._may_stop
         )
         self._batches.next_epoch()
-        if self._defence is not None and is_finite:
+        if self._defence is not None and self._is_finite:
             self._defence.end_epoch(epoch, logs)
 
     def on_train_end(self, logs=None):
         run = self._defence and self._defence.run
-        if run is not None:
+        if run is not None and self._is_finite:
             run.end()

@@ -1,5 +1,6 @@
 """The state of a run in a folder, to go on from after a kill."""
 
+import contextlib
 import itertools
 import pathlib
 
@@ -140,7 +141,8 @@ class RunState:
     def save_detection(self, detection):
         """Keeps a detection."""
         name = run_files.new_name("detection")
-        detection.save(self._folder / name)
+        with self._writing():
+            detection.save(self._folder / name)
         self._write(detection=name)
 
     def end_epoch(self, writer, reviewer, num_student_epochs, number, logs):
@@ -159,7 +161,8 @@ class RunState:
             _in_part(FIRST_EPOCH, reviewer.first_epoch or {}),
         )
         targets = run_files.new_name("targets") + ".parquet"
-        self._batches.store.save(self._folder / targets)
+        with self._writing():
+            self._batches.store.save(self._folder / targets)
         entry = {
             "number": number,
             "student epochs": num_student_epochs,
@@ -223,7 +226,21 @@ class RunState:
         return run_arrays.trainable_variables(self._model)
 
     def _keep(self, name, arrays):
-        return run_files.write_arrays(self._folder, name, arrays)
+        with self._writing():
+            return run_files.write_arrays(self._folder, name, arrays)
+
+    @contextlib.contextmanager
+    def _writing(self):
+        """Tells what is still there where nothing can be written."""
+        try:
+            yield
+        except OSError as error:
+            raise OSError(
+                "The state of the run cannot be written. What it was before, "
+                f"after epoch {self.num_epochs}, is whole: free space, or let "
+                "the folder be written to, and call `fit` again. Received: "
+                f"{error} in {self._folder}"
+            ) from error
 
     def _assign(self, entry, variables):
         """Assigns variables; returns the other arrays, by part and name."""
@@ -255,8 +272,10 @@ class RunState:
             )
 
     def _write(self, **changes):
-        self._manifest = {**self._manifest, **changes}
-        run_files.write_manifest(self._folder, self._manifest)
+        manifest = {**self._manifest, **changes}
+        with self._writing():
+            run_files.write_manifest(self._folder, manifest)
+        self._manifest = manifest
         self._tidy()
 
     def _tidy(self):

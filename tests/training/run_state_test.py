@@ -1,6 +1,8 @@
 """A run that was killed goes on, to the same result."""
 
+import errno
 import json
+import os
 import shutil
 
 import keras
@@ -331,3 +333,76 @@ def test_an_early_stop_is_the_end(begun, tmp_path):
     assert again.epoch == [0, 1]
     for own, other in zip(runs.outcome(again)[0], weights, strict=True):
         np.testing.assert_array_equal(own, other)
+
+
+def test_a_full_disk_leaves_the_last_state_whole(begun, tmp_path, monkeypatch):
+    """The error names it, and the run goes on once there is room."""
+    runs, folder = begun
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+
+    class FillDisk(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            monkeypatch.setattr(os, "fsync", full)
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="after epoch 1, is whole.*No space"):
+        runs.start(copy, [FillDisk()])
+    monkeypatch.undo()
+    names = sorted(path.name for path in copy.iterdir())
+    assert names == sorted(path.name for path in folder.iterdir())
+    assert runs.start(copy).epoch == [0, 1, 2]
+
+
+def test_a_cache_that_cannot_be_written_is_a_warning(begun, tmp_path):
+    """Scores are computed anew; no run is lost for them."""
+    runs, _ = begun
+    blocked = tmp_path / "file"
+    blocked.write_text("no folder")
+    detector = Detector(
+        MeanLogLikelihood(),
+        FlagFraction(0.3),
+        score_cache=blocked / "scores",
+        verbose=0,
+    )
+    with pytest.warns(UserWarning, match="24 examples cannot be kept"):
+        runs.start(None, epochs=1, detector=detector)
+
+
+class Break(keras.callbacks.Callback):
+    """Makes a weight infinite after a step of an epoch."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self._epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self._epoch:
+            variable = self.model.trainable_variables[0]
+            variable.assign(np.full(variable.shape, np.inf))
+
+
+def test_a_loss_that_is_no_number_ends_the_run(begun, tmp_path):
+    """At the end of the epoch at the latest; the last good state stays."""
+    runs, folder = begun
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    with pytest.raises(FloatingPointError, match="of step .*'scene-"):
+        runs.start(copy, [Break(1)])
+    assert run_files.read_manifest(copy)["epoch"]["number"] == 1
+    with pytest.raises(FloatingPointError, match="must be finite"):
+        runs.start(None, [Break(2)])
+
+
+def test_terminate_on_nan_ends_it_as_keras_does(begun, tmp_path):
+    """With a warning, and without a state of what is broken."""
+    runs, folder = begun
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    terminate = keras.callbacks.TerminateOnNaN()
+    with pytest.warns(UserWarning, match="must be finite"):
+        runs.start(copy, [Break(1), terminate])
+    manifest = run_files.read_manifest(copy)
+    assert manifest["epoch"]["number"] == 1 and manifest["end"] is None
