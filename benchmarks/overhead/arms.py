@@ -1,6 +1,7 @@
 """Arms of the overhead benchmark: one model, tuned again and again."""
 
 import gc
+import tempfile
 import time
 import warnings
 
@@ -132,6 +133,9 @@ class BYORnArm:
         callbacks = [EpochTimes(clock, compilations)]
         if self.defence is not None:
             defence = self.defence
+            if self.settings["method"] == "state":
+                self._state = tempfile.TemporaryDirectory(prefix="byorn-")
+                defence.state_dir = self._state.name
             defence.begin_fit = clock.timed("score", self._begin_fit)
             defence.begin_epoch = clock.timed("regenerate", self._begin_epoch)
             callbacks.insert(0, defence)

@@ -51,6 +51,9 @@ responses, such as `--size pali_gemma_3b_mix_224`.
                                    `--examples`, and four times as many)
     lora_decoder_defaults          as lora_defaults, with adapters in the
                                    decoder only, so that images are seen once
+    lora_state              1.03   LoRA, defaults with a `state_dir`, over
+                                   defaults without
+    full_state              1.03   the same of all weights
 
 All but the scoring should be no more than the bar. By default all of a
 size are measured.

@@ -13,6 +13,8 @@ BARS = {
     "lora_peak_memory": 1.00,
     "growth_16k_over_4k": 4.2,
     "lora_decoder_defaults": None,
+    "lora_state": 1.03,
+    "full_state": 1.03,
 }
 # Defaults by size: examples, and how many in a batch.
 NUM_EXAMPLES = {"tiny": 4000, "scaled": 512, "other": 512}
@@ -27,7 +29,8 @@ class Arm:
     Attributes:
         size: string, as in `--size`.
         tuning: `"full"`, `"lora"` or `"lora_decoder"`.
-        method: `"kerashub"`, `"undefended"`, `"defaults"` or `"paper"`.
+        method: `"kerashub"`, `"undefended"`, `"defaults"`, `"paper"`, or
+            `"state"`, the defaults with a `state_dir`.
         num_examples: int.
     """
 
@@ -52,8 +55,8 @@ def measures_of(size):
         return list(TINY_MEASURES)
     names = [name for name in BARS if name not in TINY_MEASURES]
     if size != "scaled":  # all weights of a large model are too many
-        names.remove("full_paper")
-        names.remove("score_over_train")
+        for name in ("full_paper", "score_over_train", "full_state"):
+            names.remove(name)
     return names
 
 
@@ -84,6 +87,8 @@ def arms_of(measure, args):
     if measure == "lora_peak_memory":
         return [arm("lora", "defaults"), arm("lora", "kerashub")]
     tuning, method = measure.rsplit("_", 1)
+    if method == "state":
+        return [arm(tuning, "state"), arm(tuning, "defaults")]
     size = args.size
     if tuning == "tiny":
         tuning, size = "full", "tiny"
