@@ -146,10 +146,19 @@ class FrozenReference(keras.Model):
 
         Returns:
             A string of 32 hexadecimal digits.
+
+        Raises:
+            ValueError: if it was released before anybody asked.
         """
-        if self.task is not None or self._identity is None:
-            self._require_task()
+        if self.task is not None:
             self._identity = reference_digest(self)
+        if self._identity is None:
+            raise ValueError(
+                "`state_dir` must be given in the first `fit` of a model, for "
+                "later nobody knows which pretrained weights it began with. "
+                "Make the model anew. Received: a model whose reference was "
+                "let go"
+            )
         return self._identity
 
     def release(self):

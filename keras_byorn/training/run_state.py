@@ -49,9 +49,9 @@ class RunState:
         self._model = model
         self._batches = batches
         self.first_epoch = None
-        self._folder.mkdir(parents=True, exist_ok=True)
         identity = run_identity.identity_of(callback, model, batches)
         versions = run_identity.versions()
+        self._folder.mkdir(parents=True, exist_ok=True)
         self._manifest = run_files.read_manifest(self._folder)
         if self._manifest is None:
             self._refuse_others()

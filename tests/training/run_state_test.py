@@ -406,3 +406,15 @@ def test_terminate_on_nan_ends_it_as_keras_does(begun, tmp_path):
         runs.start(copy, [Break(1), terminate])
     manifest = run_files.read_manifest(copy)
     assert manifest["epoch"]["number"] == 1 and manifest["end"] is None
+
+
+def test_a_state_begins_with_the_run(
+    make_vlm, make_examples, make_batches, tmp_path
+):
+    """Of a model that was tuned before, nobody knows the pretrained weights."""
+    runs = Runs(make_vlm, make_examples, make_batches, None)
+    runs.start(None, epochs=1)
+    runs.defence.state_dir = tmp_path / "state"
+    with pytest.raises(ValueError, match="`state_dir`.*first `fit`"):
+        runs.model.fit(runs.batches, callbacks=[runs.defence], verbose=0)
+    assert not list(tmp_path.iterdir())
