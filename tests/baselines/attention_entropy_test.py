@@ -4,7 +4,9 @@ import keras
 import numpy as np
 import pytest
 
+from keras_byorn import PreparedExamples
 from keras_byorn.baselines import AttentionEntropy
+from keras_byorn.baselines.defence import fit_without
 from keras_byorn.vlm.attention import ImageAttention
 from keras_byorn.vlm.tiny_models import TINY
 
@@ -51,6 +53,7 @@ def weights_of(vlm):
     return [keras.ops.convert_to_numpy(v) for v in vlm.trainable_variables]
 
 
+@pytest.mark.slow
 def test_it_trains_again_from_the_pretrained_weights(
     make_vlm, make_examples, options, monkeypatch
 ):
@@ -59,16 +62,14 @@ def test_it_trains_again_from_the_pretrained_weights(
     monkeypatch.setattr(
         ImageAttention, "entropies", lambda self, batches, verbose: values
     )
-    trained = []
-    for response in ("where is what", "one two three"):
-        examples = make_examples(8)
-        examples[0]["responses"] = examples[1]["responses"] = response
-        vlm = make_vlm()
-        fit = AttentionEntropy().fit(vlm, examples, options)
-        assert fit.details == {"sensitive_layers": [0]}
-        assert np.flatnonzero(fit.store.suspects).tolist() == [0, 1]
-        trained.append(weights_of(vlm))
-    for left, right in zip(*trained):
+    vlm, other = make_vlm(), make_vlm()
+    fit = AttentionEntropy().fit(vlm, make_examples(8), options)
+    assert fit.details == {"sensitive_layers": [0]}
+    suspect = fit.store.suspects
+    assert np.flatnonzero(suspect).tolist() == [0, 1]
+    prepared = PreparedExamples(make_examples(8), other, 4, verbose=0)
+    fit_without(suspect, None, other, prepared, options)
+    for left, right in zip(weights_of(vlm), weights_of(other)):
         np.testing.assert_allclose(left, right, atol=1e-6)
 
 

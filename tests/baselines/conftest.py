@@ -1,6 +1,7 @@
 """Fixtures of the tests of defences: options of a short fine-tune."""
 
 import keras
+import numpy as np
 import pytest
 
 from keras_byorn.baselines import FitOptions
@@ -19,7 +20,6 @@ def options():
 @pytest.fixture
 def shifted():
     """A function that moves all trainable weights of a task, by NumPy."""
-    import numpy as np
 
     def shift(vlm, scale=0.3, seed=5):
         rng = np.random.default_rng(seed)

@@ -32,24 +32,16 @@ def test_no_defence_is_a_plain_fit(make_vlm, make_examples, options):
 
 
 def test_suspects_are_left_out(make_vlm, make_examples, options):
-    """Their responses could be anything: the weights are the same."""
+    """The store tells who they are, and what they were ranked by."""
     suspect = np.array([False, True, False, False, True, False])
-    weights = []
-    for response in ("where is what", "one two three"):
-        examples = make_examples(6)
-        for index in np.flatnonzero(suspect):
-            examples[index]["responses"] = response
-        vlm = make_vlm()
-        prepared = PreparedExamples(examples, vlm, 4, verbose=0)
-        fit = fit_without(suspect, np.arange(6), vlm, prepared, options, k=3)
-        weights.append(weights_of(vlm))
-        assert fit.store.suspects.tolist() == suspect.tolist()
-        assert fit.store.plausibility.tolist() == list(range(6))
-        assert fit.details == {"k": 3}
-        origins = [row.origin for row in fit.audit().store.rows()]
-        assert origins.count("excluded") == 2
-    for left, right in zip(*weights):
-        np.testing.assert_allclose(left, right, atol=1e-6)
+    vlm = make_vlm()
+    prepared = PreparedExamples(make_examples(6), vlm, 4, verbose=0)
+    fit = fit_without(suspect, np.arange(6), vlm, prepared, options, k=3)
+    assert fit.store.suspects.tolist() == suspect.tolist()
+    assert fit.store.plausibility.tolist() == list(range(6))
+    assert fit.details == {"k": 3}
+    origins = fit.audit().table["origin"].to_pylist()
+    assert [origin == "excluded" for origin in origins] == suspect.tolist()
 
 
 def test_the_responder_has_the_defence_in_place(vlm, make_examples):

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from keras_byorn import PreparedExamples
 from keras_byorn.baselines import ReferenceFiltration
 from keras_byorn.baselines.reference_filtration import bend, precision
+from keras_byorn.vlm.adapters import adapter_variables
 
 
 @pytest.mark.parametrize(
@@ -92,16 +94,12 @@ def test_a_fit_leaves_the_suspects_out(
 
 def test_the_reference_writes_to_each_example(make_vlm, make_examples, options):
     """With its adapters off, though they were moved."""
-    import keras
-
-    from keras_byorn import PreparedExamples
-
     written = []
     for moved in (False, True):
         vlm = make_vlm(lora_rank=2)
         if moved:
-            for variable in vlm.trainable_variables:
-                variable.assign(keras.ops.ones_like(variable))
+            for variable in adapter_variables(vlm):
+                variable.assign(np.ones(variable.shape))
         prepared = PreparedExamples(make_examples(3), vlm, 4, verbose=0)
         defence = ReferenceFiltration()
         written.append(defence._own_responses(vlm, prepared, options))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax, rel_entr
 
-from keras_byorn.baselines import ReferencePenalty
+from keras_byorn.baselines import FitOptions, ReferencePenalty
 from keras_byorn.baselines.reference_penalty import (
     PenalizedModel,
     divergence,
@@ -47,8 +47,9 @@ def expected_losses(logits, reference, y, mask, strength, temperature):
     return np.where(mask, token, 0.0).sum(-1) / mask.sum(-1)
 
 
-@pytest.mark.parametrize("lora_rank", [None, 2])
-@pytest.mark.parametrize("max_logits", [2**26, 200])
+@pytest.mark.parametrize(
+    "lora_rank, max_logits", [(None, 2**26), (2, 2**26), (2, 200)]
+)
 def test_the_loss_is_nll_plus_penalty(
     make_vlm, make_batches, shifted, monkeypatch, lora_rank, max_logits
 ):
@@ -60,7 +61,7 @@ def test_the_loss_is_nll_plus_penalty(
     reference = logits_of(vlm, x)
     model = PenalizedModel(vlm)
     model.compile("sgd")
-    shifted(vlm)
+    shifted(vlm, scale=1.0)
     model.strength, model.temperature = 0.7, 2.0
     mask, weight = extra["response_mask"], extra["weight"]
     arguments = logits_of(vlm, x), reference, y, mask
@@ -68,7 +69,7 @@ def test_the_loss_is_nll_plus_penalty(
         losses = expected_losses(*arguments, strength, 2.0)
         loss = float(model.objective((x, y, extra), training=training))
         mean = (losses * weight).sum() / weight.sum()
-        assert loss == pytest.approx(mean, rel=1e-3)
+        assert loss == pytest.approx(mean, rel=1e-4)
     plain, penalized = (
         expected_losses(*arguments, strength, 2.0).mean()
         for strength in (0.0, 0.7)
@@ -76,14 +77,17 @@ def test_the_loss_is_nll_plus_penalty(
     assert penalized > plain + 0.01  # or nothing was tested
 
 
-@pytest.mark.parametrize("lora_rank", [None, 2])
+@pytest.mark.slow
 def test_a_strong_penalty_keeps_the_model(
-    make_vlm, make_batches, make_examples, options, lora_rank
+    make_vlm, make_batches, make_examples
 ):
     """Compiled; what it says moves less than without."""
+    options = FitOptions(
+        lambda: keras.optimizers.Adam(0.02), epochs=8, batch_size=4
+    )
     moved = []
-    for strength in (0.0, 3.0):
-        vlm = make_vlm(lora_rank=lora_rank)
+    for strength in (0.0, 10.0):
+        vlm = make_vlm(lora_rank=2)
         x, _, extra = make_batches(vlm)[0]
         before = logits_of(vlm, x)
         fit = ReferencePenalty(strength, temperature=1.0).fit(
@@ -92,7 +96,7 @@ def test_a_strong_penalty_keeps_the_model(
         assert not fit.store.suspects.any()
         change = np.abs(logits_of(vlm, x) - before)[extra["response_mask"]]
         moved.append(change.mean())
-    assert 0 < moved[1] < 0.9 * moved[0]
+    assert 0 < moved[1] < 0.7 * moved[0]
 
 
 def test_arguments_out_of_range_are_refused():

@@ -67,9 +67,8 @@ def test_attention_is_what_the_layers_compute(name, options, monkeypatch):
     prepared = prepared_for(vlm, name)
     x, _, extra = prepared.scoring_batches()[0]
     attention = ImageAttention(vlm)
-    found, of_image = map(
-        keras.ops.convert_to_numpy,
-        attention({"x": x, "response_mask": extra["response_mask"]}),
+    found, of_image = attention.predict_on_batch(
+        {"x": x, "response_mask": extra["response_mask"]}
     )
     blocks = vlm.backbone.transformer_layers
     kept = [recording(b.attention.softmax, monkeypatch) for b in blocks]
@@ -80,7 +79,7 @@ def test_attention_is_what_the_layers_compute(name, options, monkeypatch):
         weights = keras.ops.convert_to_numpy(weights)
         weights = weights.mean(axis=(1, 2))[np.arange(2), last]
         np.testing.assert_allclose(found[:, layer], weights, atol=2e-5)
-        assert weights.max() > 0.2
+        assert weights.std() > 0.02  # not even
     per_image = of_image.sum(axis=1)
     assert (per_image == per_image[0]).all() and 0 < per_image[0] < 20
     np.testing.assert_allclose(found.sum(axis=-1), 1.0, atol=1e-5)
@@ -95,13 +94,10 @@ def test_entropies_are_in_the_order_of_the_examples():
     attention = ImageAttention(vlm)
     found = attention.entropies(prepared.scoring_batches())
     assert found.shape == (3, 1) and found.dtype == "float32"
-    for index in range(3):
-        batch = prepared.scoring_batches(batch_size=1, indices=[index])[0]
-        one = attention(
-            {"x": batch[0], "response_mask": batch[2]["response_mask"]}
-        )
-        expected = entropy(*map(keras.ops.convert_to_numpy, one))
-        np.testing.assert_allclose(found[index], expected[0], atol=1e-4)
+    order = [2, 0, 1]
+    mixed = attention.entropies(prepared.scoring_batches(indices=order))
+    np.testing.assert_allclose(mixed, found[order], atol=1e-4)
+    assert np.ptp(found) > 0.01 and (found < np.log(4) + 1e-4).all()
     after = [keras.ops.convert_to_numpy(w) for w in vlm.weights]
     for left, right in zip(before, after):
         np.testing.assert_array_equal(left, right)
