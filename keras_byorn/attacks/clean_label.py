@@ -115,12 +115,7 @@ def clean_label_examples(
     """
     check_share("epsilon", epsilon)
     task = VisionLanguageTask(vlm)
-    vision = task.family.vision(vlm) if task.num_images[1] else None
-    if vision is None:
-        raise ValueError(
-            "`vlm` must have a vision tower that runs by itself, as PaliGemma "
-            f"and Gemma 3 have. Received: {type(vlm).__name__}"
-        )
+    vision = _tower_of(task)
     shown, wanted = _pairs(examples, attack, rate, seed)
     noise = [
         _noise(vision, task, *pair, epsilon, steps, verbose)
@@ -132,6 +127,16 @@ def clean_label_examples(
         for example_id, values in zip(shown, noise)
     }
     return examples.replaced(replaced), set(shown)
+
+
+def _tower_of(task):
+    vision = task.family.vision(task.task) if task.num_images[1] else None
+    if vision is None:
+        raise ValueError(
+            "`vlm` must have a vision tower that runs by itself, as PaliGemma "
+            f"and Gemma 3 have. Received: {type(task.task).__name__}"
+        )
+    return vision
 
 
 class _Shifted(keras.Model):

@@ -129,7 +129,7 @@ class Fitting(TrainStep):
                 # exit), and the number of batches is known by then.
                 defence.begin_fit()
             if batches.store.is_scored:
-                self._release_copy()
+                self.release_copy()
             with batches.starting():
                 call["x"] = training_data(batches)
                 call["shuffle"] = False
@@ -157,7 +157,7 @@ class Fitting(TrainStep):
         logits = super().predict(originals, *args, **kwargs)
         return logits[: len(x.examples)]
 
-    def _release_copy(self):
+    def release_copy(self):
         """Frees the frozen copy, if it is the model's own.
 
         Batches of a scored store bring their weights, so that no step asks

@@ -365,7 +365,7 @@ class BYORnModel(Fitting, keras.Model):
         model = cls(**config)
         model.adapters_merged = adapters_merged
         if not has_reference:
-            model._release_copy()
+            model.release_copy()
         return model
 
     def _unpack(self, data, training):
