@@ -110,8 +110,7 @@ def clean_label_examples(
     ... )
 
     Reference:
-        - [Shadowcast, 2024](https://arxiv.org/abs/2402.06659), equation 2 and
-          its bound of 8 / 255
+        - [Shadowcast, 2024](https://arxiv.org/abs/2402.06659)
     """
     check_share("epsilon", epsilon)
     task = VisionLanguageTask(vlm)
