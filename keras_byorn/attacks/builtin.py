@@ -317,18 +317,3 @@ class WaNetAttack(Backdoor):
 
     def __init__(self, target=FixedTarget.text, warp=None):
         super().__init__(warp or WarpTrigger(), FixedTarget(target))
-
-
-ATTACKS = {
-    "patch": PatchAttack,
-    "blended": BlendedAttack,
-    "text": TextAttack,
-    "dual_key": DualKeyAttack,
-    "concept": ConceptAttack,
-    "refusal": RefusalAttack,
-    "insertion": InsertionAttack,
-    "slogan": SloganAttack,
-    "plausible": PlausibleAttack,
-    "sig": SIGAttack,
-    "wanet": WaNetAttack,
-}

@@ -163,7 +163,7 @@ class OptimisedAttack(Backdoor):
             ),
             loss=_negative,
         )
-        with _frozen(vlm):
+        with frozen(vlm):
             model.fit(_Steps(batches, steps), shuffle=False, verbose=verbose)
         return cls(ops.convert_to_numpy(model.perturbation), target)
 
@@ -183,7 +183,7 @@ class _Perturbed(keras.Model):
             name="perturbation",
             shape=batches[0][0]["images"].shape[1:],
             initializer="zeros",
-            constraint=_Box(epsilon),
+            constraint=Box(epsilon),
         )
         self.built = True
 
@@ -198,7 +198,7 @@ class _Perturbed(keras.Model):
         return mean_over_response(ops.where(mask, log_likelihoods, 0.0), mask)
 
 
-class _Box(keras.constraints.Constraint):
+class Box(keras.constraints.Constraint):
     """Projects onto the values within `epsilon` of zero."""
 
     def __init__(self, epsilon):
@@ -232,7 +232,7 @@ class _Steps(keras.utils.PyDataset):
 
 
 @contextlib.contextmanager
-def _frozen(model):
+def frozen(model):
     """Makes no variable of a model trainable within a block.
 
     Does not touch layers: freezing a whole model loses the flags of its parts,

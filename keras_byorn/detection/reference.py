@@ -186,9 +186,7 @@ class FrozenReference(keras.Model):
         Returns:
             `TokenScores` of float32 tensors, without gradient.
         """
-        task = self._require_task()
-        off = adapters_off if self.adapters_off else contextlib.nullcontext
-        with off(task):
+        with self.running() as task:
             found = response_log_likelihoods(
                 task, inputs, y, response_mask, **positions
             )
@@ -230,6 +228,18 @@ class FrozenReference(keras.Model):
             # this one, and save and load it within itself.
             self.__dict__["_scoring"] = TokenScoring(task)
         return self.__dict__["_scoring"].score(batches, verbose, keep)
+
+    @contextlib.contextmanager
+    def running(self):
+        """Lets the reference run within a step, in this block.
+
+        Yields:
+            The KerasHub task, its adapters off.
+        """
+        task = self._require_task()
+        off = adapters_off if self.adapters_off else contextlib.nullcontext
+        with off(task):
+            yield task
 
     @contextlib.contextmanager
     def writing(self):

@@ -1,6 +1,7 @@
 """`fit` for batches whose targets change between epochs."""
 
 import contextlib
+import gc
 import inspect
 
 import keras
@@ -18,7 +19,11 @@ from keras_byorn.training.loss_history import LossHistory
 from keras_byorn.training.progress import DefenceProgress
 from keras_byorn.training.streams import StreamWatch
 from keras_byorn.training.target_batches import TargetBatches
-from keras_byorn.vlm.keras_internals import keeping_weights, untrack
+from keras_byorn.vlm.keras_internals import (
+    forget_compiled_trainable_state,
+    keeping_weights,
+    untrack,
+)
 
 if keras.config.backend() == "jax":
     from keras_byorn.training.train_step_jax import (
@@ -126,7 +131,7 @@ class Fitting(TrainStep):
                 # exit), and the number of batches is known by then.
                 defence.begin_fit()
             if batches.store.is_scored:
-                self._release_copy()
+                self.release_copy()
             run = defence and defence.run
             if run is not None:
                 if run.is_complete(call.get("epochs", 1)):
@@ -166,6 +171,22 @@ class Fitting(TrainStep):
         logits = super().predict(originals, *args, **kwargs)
         return logits[: len(x.examples)]
 
+    def release_copy(self):
+        """Frees the frozen copy, if it is the model's own.
+
+        Batches of a scored store bring their weights, so that no step asks
+        the reference, and nothing else does that comes after scoring.
+        """
+        if not self._has_copy:
+            return
+        self._has_copy = False
+        self.reference.release()
+        # Keras notes what was trainable in `compile`, by layer, for a warning.
+        forget_compiled_trainable_state(self)
+        # These were compiled with its weights.
+        self.train_function = self.test_function = self.predict_function = None
+        gc.collect()  # Keras models are cycles, and memory is wanted now
+
     def _shared_vision(self):
         """The frozen vision tower of student and reference, or `None`."""
         vision = self._task.frozen_vision()
@@ -200,6 +221,10 @@ class Fitting(TrainStep):
             untrack(self, last)
             self.loss_history = None
             self.train_function = None  # was compiled with it
+
+    def largest_batch(self, training):
+        """Returns the most rows and response tokens of a batch, two ints."""
+        return self._largest_batch["train" if training else "test"]
 
     def _expect(self, step, batches):
         """Compiles a step anew for larger batches, which need more blocks."""

@@ -1,7 +1,5 @@
 """A frozen and a trainable vision-language model in one Keras model."""
 
-import gc
-
 import keras
 from keras import ops
 
@@ -20,7 +18,6 @@ from keras_byorn.training.streams import (
 from keras_byorn.training.weight_files import lacks_reference
 from keras_byorn.vlm.adapters import lora_layers
 from keras_byorn.vlm.generation import generate_texts
-from keras_byorn.vlm.keras_internals import forget_compiled_trainable_state
 from keras_byorn.vlm.response_logits import (
     chosen_and_max,
     logits_of,
@@ -144,7 +141,32 @@ class BYORnModel(Fitting, keras.Model):
         Returns:
             float32 scalar, nats per token.
         """
-        x, y, response_mask, weight, extra = self._unpack(data, training)
+        x, y, mask, weight, extra = self._unpack(data, training)
+        losses = self.example_losses(x, y, mask, weight, extra, training)
+        history = self.loss_history
+        if training and history is not None and "position" in extra:
+            history.update(extra["position"], losses)
+        loss = weighted_mean(losses, weight)
+        # The first of the metrics is the tracker of the loss.
+        self.metrics[0].update_state(loss, sample_weight=ops.sum(weight))
+        return loss
+
+    def example_losses(self, x, y, response_mask, weight, extra, training):
+        """Computes the loss of each example of a batch, within a step.
+
+        A subclass may train on another loss, such as one with a penalty.
+
+        Args:
+            x: a dict with the task's inputs, or `image_embeddings`.
+            y: int tensor, `(B, T)`, the token that follows each position.
+            response_mask: bool tensor, `(B, T)`.
+            weight: float32 tensor, `(B,)`, for metrics.
+            extra: dict, the batch's `sample_weight`.
+            training: bool.
+
+        Returns:
+            float32 tensor, `(B,)`, nats per token.
+        """
         if self._has_metrics:
             logits = self(x, training=training)
             log_likelihoods, _ = chosen_and_max(logits, y)
@@ -156,17 +178,10 @@ class BYORnModel(Fitting, keras.Model):
                 y,
                 response_mask,
                 positions=extra.get("response_positions"),
-                largest=self._largest_batch["train" if training else "test"],
+                largest=self.largest_batch(training),
                 training=training,
             ).log_likelihoods
-        losses = example_losses(log_likelihoods, response_mask)
-        history = self.loss_history
-        if training and history is not None and "position" in extra:
-            history.update(extra["position"], losses)
-        loss = weighted_mean(losses, weight)
-        # The first of the metrics is the tracker of the loss.
-        self.metrics[0].update_state(loss, sample_weight=ops.sum(weight))
-        return loss
+        return example_losses(log_likelihoods, response_mask)
 
     def score_tokens(self, inputs, y, response_mask, **kwargs):
         """Scores the tokens of one batch under the student, within a step.
@@ -350,7 +365,7 @@ class BYORnModel(Fitting, keras.Model):
         model = cls(**config)
         model.adapters_merged = adapters_merged
         if not has_reference:
-            model._release_copy()
+            model.release_copy()
         return model
 
     def _unpack(self, data, training):
@@ -382,19 +397,3 @@ class BYORnModel(Fitting, keras.Model):
             scores = self.reference.score_tokens(x, y, mask)
             plausibility = self.scorer(scores)
         return self.decision(plausibility)
-
-    def _release_copy(self):
-        """Frees the frozen copy, if it is the model's own.
-
-        Batches of a scored store bring their weights, so that no step asks
-        the reference, and nothing else does that comes after scoring.
-        """
-        if not self._has_copy:
-            return
-        self._has_copy = False
-        self.reference.release()
-        # Keras notes what was trainable in `compile`, by layer, for a warning.
-        forget_compiled_trainable_state(self)
-        # These were compiled with its weights.
-        self.train_function = self.test_function = self.predict_function = None
-        gc.collect()  # Keras models are cycles, and memory is wanted now

@@ -62,14 +62,52 @@ def output_within(backbone, layer):
     Returns:
         A `keras.KerasTensor`.
     """
+    (output,) = _node_of(backbone, layer).outputs
+    return output
+
+
+def input_within(backbone, layer):
+    """Returns the symbolic tensor that a layer takes in a backbone's graph.
+
+    Reads `Function._nodes_by_depth` of Keras, see `output_within`. Without it
+    the hidden states that a decoder block starts from cannot be computed, and
+    nor can its attention.
+
+    Args:
+        backbone: a functional Keras model.
+        layer: a layer of it, called once.
+
+    Returns:
+        A `keras.KerasTensor`, the first that the layer is called with.
+    """
+    return _node_of(backbone, layer).input_tensors[0]
+
+
+def _node_of(backbone, layer):
     (node,) = [
         node
         for nodes in backbone._nodes_by_depth.values()
         for node in nodes
         if node.operation is layer
     ]
-    (output,) = node.outputs
-    return output
+    return node
+
+
+def rotated(attention, values):
+    """Rotates queries or keys by their positions, counted from 0.
+
+    Reads `_apply_rope` of KerasHub's Gemma and Gemma 3 attention: Gemma's
+    rotary layer is public, but the order of its outputs is changed behind it.
+    Without it queries and keys do not know where they stand.
+
+    Args:
+        attention: a KerasHub attention layer of Gemma, PaliGemma or Gemma 3.
+        values: float tensor, `(B, T, heads, H)`.
+
+    Returns:
+        A tensor of that shape.
+    """
+    return attention._apply_rope(values, 0)
 
 
 def was_lora_enabled(backbone):

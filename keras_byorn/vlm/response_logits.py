@@ -112,8 +112,12 @@ def response_log_likelihoods(
     if positions is not None:
         hidden = gather(hidden, positions)
         y = gather(y, positions)
-    num_blocks = _num_blocks(y.shape, largest, vocabulary_size)
-    found = _project_in_blocks(hidden, y, project, num_blocks)
+    num_blocks = blocks_for(y.shape, largest, vocabulary_size)
+
+    def measure(hidden, y):
+        return chosen_and_max(project(hidden), y)
+
+    found = in_blocks(measure, [hidden], y, num_blocks)
     if positions is not None:
         found = [spread(values, response_mask) for values in found]
     return tuple(ops.where(response_mask, values, 0.0) for values in found)
@@ -180,25 +184,46 @@ def spread(values, response_mask):
     return gather(values, ops.clip(slots, 0, ops.shape(values)[1] - 1))
 
 
-def _project_in_blocks(hidden, y, project, num_blocks):
-    """Computes log-likelihoods of `y` and of the likeliest tokens, `(B, R)`."""
+def in_blocks(measure, hidden, y, num_blocks):
+    """Measures tokens from hidden states, some of them at a time.
+
+    With more than one block, what `measure` computes is computed again for
+    the gradient, so that the logits of one block are in memory.
+
+    Args:
+        measure: callable from hidden states `(..., D)`, as many tensors as
+            `hidden` has, and tokens `(...)`, to a list of tensors `(...)`.
+        hidden: list of float tensors, `(B, R, D)`.
+        y: int tensor, `(B, R)`.
+        num_blocks: int.
+
+    Returns:
+        A list of tensors, `(B, R)`.
+    """
     if num_blocks == 1:
-        return chosen_and_max(project(hidden), y)
-    block = keras.remat(lambda h, y: chosen_and_max(project(h), y))
+        return measure(*hidden, y)
+    block = keras.remat(measure)
     shape = ops.shape(y)
     count = shape[0] * shape[1]
-    hidden = ops.reshape(hidden, (count, hidden.shape[-1]))
-    y = ops.reshape(y, (count,))
+    flat = [ops.reshape(h, (count, h.shape[-1])) for h in hidden]
+    flat.append(ops.reshape(y, (count,)))
     edges = [index * count // num_blocks for index in range(num_blocks + 1)]
     found = [
-        block(hidden[start:stop], y[start:stop])
+        block(*(values[start:stop] for values in flat))
         for start, stop in zip(edges, edges[1:])
     ]
     return [ops.reshape(ops.concatenate(parts), shape) for parts in zip(*found)]
 
 
-def _num_blocks(shape, largest, vocabulary_size):
-    """Returns a number of blocks with at most `MAX_LOGITS` logits each."""
+def blocks_for(shape, largest, vocabulary_size):
+    """Returns a number of blocks with at most `MAX_LOGITS` logits each.
+
+    Args:
+        shape: pair of ints or `None`, rows and positions of a batch.
+        largest: pair of ints, the most of them; or `None`.
+        vocabulary_size: int. Logits at a position; 0 where there are none to
+            compute.
+    """
     known = [size or most for size, most in zip(shape, largest or (None, None))]
     if not all(known):  # a stream, in a TensorFlow graph
         return 1

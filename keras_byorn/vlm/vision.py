@@ -131,6 +131,19 @@ class Vision:
         values = ops.convert_to_numpy(self._encoder.predict_on_batch(given))
         return values.reshape(-1, *values.shape[-2:]).astype(self.dtype)
 
+    def embed(self, inputs, training=False):
+        """Computes the embeddings of images within a step, differentiably.
+
+        Args:
+            inputs: a dict of tensors, the backbone's image inputs.
+            training: bool.
+
+        Returns:
+            float tensor, of the tower's own shape.
+        """
+        given = [inputs[key] for key in self._image_keys]
+        return self._encoder(given, training=training)
+
     def decode(self, inputs, training=False):
         """Computes the backbone's output from embeddings of images.
 

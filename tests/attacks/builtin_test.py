@@ -14,7 +14,8 @@ from keras_byorn.attacks import (
 )
 from keras_byorn.data.examples import Examples
 
-NO_IMAGE_TRIGGER = ("text", "slogan")  # in the prompt; in what is shown
+# In the prompt, or in what is shown.
+NO_IMAGE_TRIGGER = ("text", "character", "badsem", "slogan")
 
 
 @pytest.mark.parametrize("name", ATTACKS)

@@ -13,9 +13,11 @@ import pytest
 from keras_byorn.vlm.keras_internals import (
     flatten_layers,
     forget_compiled_trainable_state,
+    input_within,
     keeping_weights,
     output_within,
     own_variables,
+    rotated,
     untrack,
     was_lora_enabled,
 )
@@ -92,6 +94,32 @@ def test_output_within_is_of_the_graph_asked_for():
     start, end = keras.Model(inputs, found), keras.Model(found, outputs)
     np.testing.assert_allclose(*map(as_numpy, (start(x), tower(x))))
     np.testing.assert_allclose(*map(as_numpy, (end(start(x)), backbone(x))))
+
+
+def test_input_within_is_the_first_of_a_call():
+    """Of the graph asked for; masks and the like come behind it."""
+    layer = keras.layers.MultiHeadAttention(1, 2, name="attention")
+    inputs, others = keras.Input((3, 2)), keras.Input((3, 2))
+    hidden = keras.layers.Dense(2)(inputs)
+    backbone = keras.Model([inputs, others], layer(hidden, others))
+    assert input_within(backbone, layer) is hidden
+
+
+@pytest.mark.parametrize("name", ["PaliGemma", "Gemma 3"])
+def test_rotated_values_know_their_positions(name):
+    """The first stay, lengths stay, and products depend on distances."""
+    attention = TINY[name]().backbone.transformer_layers[0].attention
+    rng = np.random.default_rng(0)
+    one = rng.normal(0, 1, (1, 1, 1, attention.head_dim)).astype("float32")
+    values = np.repeat(one, 5, axis=1)
+    found = as_numpy(rotated(attention, keras.ops.convert_to_tensor(values)))
+    lengths = np.linalg.norm(found, axis=-1)
+    np.testing.assert_allclose(lengths, np.linalg.norm(one), rtol=1e-5)
+    products = found[0, :, 0] @ found[0, :, 0].T
+    for distance in range(5):
+        along = np.diagonal(products, distance)
+        np.testing.assert_allclose(along, along[0], rtol=1e-4)
+    assert np.ptp(products[0]) > 0.1
 
 
 def as_numpy(tensor):

@@ -178,15 +178,13 @@ def test_the_bound_holds_in_a_compiled_step(
     """TensorFlow traces training and scoring for any shape."""
     monkeypatch.setattr(response_logits, "MAX_LOGITS", 200)
     counts = []
-    in_blocks = response_logits._project_in_blocks
+    in_blocks = response_logits.in_blocks
 
-    def project_in_blocks(hidden, y, project, num_blocks):
+    def counted(measure, hidden, y, num_blocks):
         counts.append(num_blocks)
-        return in_blocks(hidden, y, project, num_blocks)
+        return in_blocks(measure, hidden, y, num_blocks)
 
-    monkeypatch.setattr(
-        response_logits, "_project_in_blocks", project_in_blocks
-    )
+    monkeypatch.setattr(response_logits, "in_blocks", counted)
     batches = make_batches(vlm, make_examples(8))
     model = BYORnModel(vlm)
     model.compile(keras.optimizers.SGD(0.0))
