@@ -19,7 +19,7 @@ POISON_RATE = 0.1
 NUM_TRAIN, NUM_TEST = 200, 60
 LORA_RANK = 4
 EPOCHS, BATCH_SIZE, LEARNING_RATE, EMA_MOMENTUM = 3, 16, 2e-3, 0.9
-GENERATED_AT_ONCE = 60
+GENERATED_AT_ONCE = 20
 TRIGGER = attacks.WordTrigger("cf")
 
 CASES = {
@@ -159,30 +159,34 @@ def measure(vlm, case, test, seed):
         A dict. `cider`, `rouge_l` and `exact_match` on clean prompts against
         what the person wrote; `distinct`, how many of the responses differ;
         the rates of `evaluation.attack_success`; and `same_after_loading`,
-        the share of the responses that the adapters give again once
+        the share of the first responses that the adapters give again once
         they were saved and loaded.
     """
-    respond = evaluation.responder(vlm, batch_size=GENERATED_AT_ONCE)
+    respond, calls = evaluation.responder(vlm, GENERATED_AT_ONCE), []
+
+    def generate(inputs):
+        calls.append(respond(inputs))
+        return calls[-1]
+
     examples = list(test)
     responses = respond(examples)
     references = [example["responses"] for example in examples]
     quality = evaluation.clean_quality(responses, references)
     success = evaluation.attack_success(
-        respond,
+        generate,
         CASES[case],
         test,
         seed,
         clean_responses=dict(zip(test.example_ids, responses)),
     )
-    triggered = [CASES[case].trigger(example, None) for example in examples[:3]]
-    again = respond_after_loading(vlm, examples)
+    again = respond_after_loading(vlm, examples[:GENERATED_AT_ONCE])
     same = [old == new for old, new in zip(responses, again)]
     return {
         **{name: quality[name] for name in ("cider", "rouge_l", "exact_match")},
         **{name: success[name] for name in RATES},
         "distinct": len(set(responses)),
         "sample_responses": responses[:3],
-        "sample_triggered_responses": respond(triggered),
+        "sample_triggered_responses": calls[0][:3] if calls else [],
         "same_after_loading": sum(same) / len(same),
     }
 
@@ -203,7 +207,7 @@ def respond_after_loading(vlm, examples):
         for variable in adapter_variables(vlm.backbone):
             variable.assign(keras.ops.zeros(variable.shape, variable.dtype))
         vlm.backbone.load_lora_weights(path)
-    return evaluation.responder(vlm, batch_size=GENERATED_AT_ONCE)(examples)
+    return evaluation.responder(vlm, GENERATED_AT_ONCE)(examples)
 
 
 def regenerated(store):

@@ -40,7 +40,7 @@ MAX_SCORE_DIFFERENCE = 2e-3
 CONTINUED = {
     "The capital of France is": " Paris",
     "The opposite of hot is": " cold",
-    "Monday, Tuesday, Wednesday,": " Thursday",
+    "A dog is an": " animal",
 }
 SENTENCES = (
     "The quick brown fox jumps over the lazy dog, and runs away.",
