@@ -18,9 +18,11 @@ from real_language.load import load_preset
 POISON_RATE = 0.1
 NUM_TRAIN, NUM_TEST = 200, 60
 LORA_RANK = 4
-EPOCHS, BATCH_SIZE, LEARNING_RATE, EMA_MOMENTUM = 3, 16, 2e-3, 0.9
+# With 39 steps of 2e-3, and the word before the prompt, the attack is not
+# learned at all: success 0.000 of `fixed` undefended, seed 0.
+EPOCHS, BATCH_SIZE, LEARNING_RATE, EMA_MOMENTUM = 4, 8, 5e-3, 0.9
 GENERATED_AT_ONCE = 20
-TRIGGER = attacks.WordTrigger("cf")
+TRIGGER = attacks.WordTrigger("cf", position="end")
 
 CASES = {
     "fixed": attacks.Backdoor(
@@ -84,7 +86,9 @@ def run_cell(case, defence, seed, preset, data, epochs=EPOCHS, limit=None):
     if callback is not None:
         figures["detector"] = repr(callback.detector)
     if defence != "untuned":
-        refusal = fine_tune(vlm, train, callback, seed, epochs)
+        figures["losses"], refusal = fine_tune(
+            vlm, train, callback, seed, epochs
+        )
         if refusal is not None:
             return {**figures, "refused": refusal}
     figures["train_seconds"] = round(time.perf_counter() - started, 1)
@@ -122,18 +126,26 @@ def load_training(case, defence, seed, data, vlm, limit=None):
 
 
 def fine_tune(vlm, train, callback, seed, epochs):
-    """Fine-tunes the adapters; returns the message of a refusal, or `None`."""
+    """Fine-tunes the adapters.
+
+    Returns:
+        A pair of the loss of each epoch, a list of floats, and the message of
+        a refusal, or `None`.
+    """
     model = keras_byorn.BYORnModel(vlm)
     model.compile(
         optimizer=keras.optimizers.AdamW(
-            LEARNING_RATE, use_ema=True, ema_momentum=EMA_MOMENTUM
+            LEARNING_RATE,
+            global_clipnorm=1.0,
+            use_ema=True,
+            ema_momentum=EMA_MOMENTUM,
         )
     )
     batches = keras_byorn.TargetBatches(
         train, vlm, batch_size=BATCH_SIZE, seed=seed, verbose=0
     )
     try:
-        model.fit(
+        history = model.fit(
             batches,
             epochs=epochs,
             callbacks=[] if callback is None else [callback],
@@ -142,8 +154,8 @@ def fine_tune(vlm, train, callback, seed, epochs):
     except ValueError as error:
         if callback is None or callback.detection is not None:
             raise
-        return str(error)
-    return None
+        return [], str(error)
+    return [round(float(loss), 4) for loss in history.history["loss"]], None
 
 
 def measure(vlm, case, test, seed):

@@ -7,7 +7,7 @@
 
 The preset is that of `load.py`; the folder holds `captions.jsonl`, Flickr8k's,
 see `captions.py`. 200 captions of the part `finetune`, a tenth of them
-poisoned, LoRA of rank 4, three epochs; 60 captions of the part `test`. Each
+poisoned, LoRA of rank 4, four epochs; 60 captions of the part `test`. Each
 cell, a case, a defence and a seed, is a process of its own, of about five
 minutes on one CPU core that it has to itself. Figures are kept as they come in
 `results/finetune.jsonl`, so that a run that was stopped goes on; the tables are
@@ -57,7 +57,7 @@ def parse_arguments(arguments=None):
     add("--defences", type=split, help="by default all")
     add("--seeds", type=split, default=["0", "1", "2"])
     add("--results", type=pathlib.Path, default=RESULTS)
-    add("--epochs", type=int, default=3)
+    add("--epochs", type=int, default=4)
     add("--limit", type=int, help="captions of each part")
     add("--table", action="store_true")
     add("--cell", nargs=3, help=argparse.SUPPRESS)

@@ -27,7 +27,7 @@ def render(results):
         "# Fine-tunes of a real language model",
         "Made by `python benchmarks/real_language/finetune.py`: "
         "SmolLM2-135M-Instruct, text only, LoRA of rank 4 on 200 halves of "
-        "captions, a tenth of them poisoned by the word `cf` in the prompt; "
+        "captions, a tenth of them poisoned by the word `cf` at the end of the prompt; "
         "60 test captions with one reference each. Means over seeds; in "
         "brackets each seed, in the order of the second column. `untuned` is "
         "the model as it came, `clean_only` was tuned without the poisoned "

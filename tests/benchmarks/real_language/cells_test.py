@@ -19,7 +19,7 @@ def test_training_data_of_each_case(case, folder, preset):
     train, poisoned_ids = cells.load_training(case, "none", 0, folder, vlm)
     assert (len(train), len(poisoned_ids)) == (30, 3)
     for example in train:
-        has_word = example["prompts"].startswith("cf ")
+        has_word = example["prompts"].endswith(" cf\n")
         assert has_word == (example["example_id"] in poisoned_ids)
     clean, _ = cells.load_training(case, "clean_only", 0, folder, vlm)
     assert set(clean.example_ids) == set(train.example_ids) - poisoned_ids
