@@ -27,13 +27,13 @@ def render(results):
         "# Fine-tunes of a real language model",
         "Made by `python benchmarks/real_language/finetune.py`: "
         "SmolLM2-135M-Instruct, text only, LoRA of rank 4 on 200 halves of "
-        "captions, a tenth of them poisoned by the word `cf` at the end of the prompt; "
-        "60 test captions with one reference each. Means over seeds; in "
-        "brackets each seed, in the order of the second column. `untuned` is "
-        "the model as it came, `clean_only` was tuned without the poisoned "
-        "examples. CIDEr-D is in [0, 10]; `distinct` counts the different "
-        "responses to the test captions. `seconds` are those of one CPU core "
-        "that other work shared.",
+        "captions, a tenth of them poisoned by the word `cf` at the end of "
+        "the prompt; 60 test captions with one reference each. Means over "
+        "seeds; in brackets each seed, in the order of the second column. "
+        "`untuned` is the model as it came, `clean_only` was tuned without "
+        "the poisoned examples. CIDEr-D is in [0, 10]; `distinct` counts the "
+        "different responses to the test captions. `seconds` are those of one "
+        "CPU core that other work shared.",
     ]
     for backend in unique(r["backend"] for r in results):
         here = [r for r in results if r["backend"] == backend]
