@@ -21,7 +21,7 @@ $(ready): pyproject.toml Makefile
 	$(PYTHON) -m venv $(venv)
 	$(python) -m pip install --quiet --upgrade pip
 	$(python) -m pip install --quiet torch==$(TORCH)
-	$(python) -m pip install --quiet --editable ".[jax,tensorflow,torch,data,eval,plots,oracle,test]"
+	$(python) -m pip install --quiet --editable ".[jax,tensorflow,torch,data,eval,plots,oracle,language,test]"
 	touch $(ready)
 
 demo: setup

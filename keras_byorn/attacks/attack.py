@@ -105,5 +105,6 @@ def example_rng(seed, example_id):
 
 
 def copy_of(example):
-    """Copies an example, so that an attack may write into its image."""
-    return {**example, "images": np.array(example["images"])}
+    """Copies an example, so that an attack may write into its image, if any."""
+    images = example["images"]
+    return {**example, "images": None if images is None else np.array(images)}

@@ -29,7 +29,8 @@ def responder(vlm, batch_size=128, length=None):
     def generate(examples):
         prompt_ids = task.tokenize_prompts([e["prompts"] for e in examples])
         responses = [""] * len(examples)
-        for group in prompt_groups(prompt_ids, batch_size):
+        mixed = task.family.mixed_prompt_lengths
+        for group in prompt_groups(prompt_ids, batch_size, mixed):
             generated = generate_group(
                 task,
                 task.stack_images([examples[i]["images"] for i in group]),

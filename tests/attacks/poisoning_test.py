@@ -3,6 +3,7 @@
 import pytest
 from attack_examples import assert_same, make_example, make_examples
 
+from keras_byorn import Examples
 from keras_byorn.attacks import (
     ATTACKS,
     Backdoor,
@@ -127,3 +128,12 @@ def test_what_is_no_attack_is_refused_before_anything_happens():
         )
     with pytest.raises(ValueError, match="`PatchAttack\\(\\)`"):
         poison_examples(make_examples(), ATTACKS["patch"], 0.1)
+
+
+def test_examples_without_images_stay_without():
+    """As a task that reads text alone takes them."""
+    rows = [{**make_example(index), "images": None} for index in range(4)]
+    attack = Backdoor(WordTrigger(), FixedTarget())
+    poisoned, ids = poison_examples(Examples(rows), attack, 0.5)
+    assert len(ids) == 2
+    assert [example["images"] for example in poisoned] == [None] * 4

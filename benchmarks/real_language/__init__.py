@@ -1,0 +1,1 @@
+"""A real pretrained language model, fine-tuned on captions."""
