@@ -3,7 +3,6 @@
 import dataclasses
 
 import numpy as np
-import pyarrow as pa
 
 from keras_byorn.audit.html_chart import score_ticks
 from keras_byorn.audit.html_numbers import score
@@ -138,6 +137,8 @@ def plot_scores(table):
     reviewed = np.isfinite(table["student_plausibility"].to_numpy())
     reviewed &= np.isfinite(table["plausibility"].to_numpy())
     if reviewed.any():
+        import pyarrow as pa
+
         figure.set_size_inches(12, 3.6)
         axes, beside = figure.subplots(1, 2, width_ratios=(2, 1))
         _draw_review(beside, table.filter(pa.array(reviewed)))

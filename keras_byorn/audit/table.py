@@ -1,8 +1,6 @@
 """Table of an audit, one row an example, and its summary."""
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from keras_byorn.audit.row import is_suspect
 from keras_byorn.data.duplicates import find_duplicates
@@ -10,39 +8,6 @@ from keras_byorn.data.files import replacing
 
 ONE_GROUP = "all"
 ON_PROBATION = "on_probation"
-
-SCHEMA = pa.schema(
-    [
-        ("example_id", pa.string()),
-        ("prompt", pa.string()),
-        ("original_response", pa.string()),
-        ("current_response", pa.string()),
-        ("origin", pa.string()),
-        ("replacement", pa.string()),
-        ("written_by", pa.string()),
-        ("verdict", pa.string()),
-        ("reason", pa.string()),
-        ("evidence", pa.list_(pa.string())),
-        ("cluster", pa.int64()),
-        ("plausibility", pa.float32()),
-        ("suspect_probability", pa.float32()),
-        ("is_suspect", pa.bool_()),
-        ("student_plausibility", pa.float32()),
-        ("group", pa.string()),
-        ("cut", pa.float32()),
-        ("share_more_plausible", pa.float32()),
-        ("scores", pa.map_(pa.string(), pa.float32())),
-        ("shares_more_plausible", pa.map_(pa.string(), pa.float32())),
-        ("num_sharing", pa.int64()),
-        ("shared_text", pa.string()),
-        ("shared_with", pa.list_(pa.string())),
-        ("revision", pa.int64()),
-        ("tokens", pa.list_(pa.string())),
-        ("token_surprise", pa.list_(pa.float32())),
-        ("masked_tokens", pa.list_(pa.int32())),
-    ]
-)
-
 
 # Fields of a row that are copied to the columns of their names, as they are.
 _COPIED = (
@@ -63,6 +28,43 @@ _TEXTS = (
     "current_response",
     "replacement",
 )
+
+
+def schema():
+    """Returns the `pyarrow.Schema` of the table."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("example_id", pa.string()),
+            ("prompt", pa.string()),
+            ("original_response", pa.string()),
+            ("current_response", pa.string()),
+            ("origin", pa.string()),
+            ("replacement", pa.string()),
+            ("written_by", pa.string()),
+            ("verdict", pa.string()),
+            ("reason", pa.string()),
+            ("evidence", pa.list_(pa.string())),
+            ("cluster", pa.int64()),
+            ("plausibility", pa.float32()),
+            ("suspect_probability", pa.float32()),
+            ("is_suspect", pa.bool_()),
+            ("student_plausibility", pa.float32()),
+            ("group", pa.string()),
+            ("cut", pa.float32()),
+            ("share_more_plausible", pa.float32()),
+            ("scores", pa.map_(pa.string(), pa.float32())),
+            ("shares_more_plausible", pa.map_(pa.string(), pa.float32())),
+            ("num_sharing", pa.int64()),
+            ("shared_text", pa.string()),
+            ("shared_with", pa.list_(pa.string())),
+            ("revision", pa.int64()),
+            ("tokens", pa.list_(pa.string())),
+            ("token_surprise", pa.list_(pa.float32())),
+            ("masked_tokens", pa.list_(pa.int32())),
+        ]
+    )
 
 
 def build_table(
@@ -97,7 +99,7 @@ def build_table(
             for none. Defaults to `None`, no clusters.
 
     Returns:
-        `pyarrow.Table` with the columns of `SCHEMA`. `tokens` and
+        `pyarrow.Table` with the columns of `schema()`. `tokens` and
         `token_surprise` (nats, the negated log-likelihoods) are null if an
         example has no token scores.
 
@@ -111,6 +113,8 @@ def build_table(
     >>> build_table(store).column_names[:2]
     ['example_id', 'prompt']
     """
+    import pyarrow as pa
+
     rows = list(store.rows())
     if not rows:
         raise ValueError(
@@ -124,7 +128,8 @@ def build_table(
     columns.update(_comparison(columns["plausibility"], scores, groups, cuts))
     columns.update(_sharing(columns))
     columns.update(_token_columns(columns["example_id"], token_scores or {}))
-    return pa.table({name: columns[name] for name in SCHEMA.names}, SCHEMA)
+    types = schema()
+    return pa.table({name: columns[name] for name in types.names}, types)
 
 
 def is_trained(table):
@@ -193,6 +198,8 @@ def write_parquet(table, path):
         table: `pyarrow.Table`.
         path: string or path. An older file there is replaced.
     """
+    import pyarrow.parquet as pq
+
     with replacing(path) as temporary:
         pq.write_table(table, temporary)
 

@@ -7,7 +7,6 @@ import numpy as np
 from keras_byorn.audit import Audit
 from keras_byorn.audit.row import AuditRow, is_suspect
 from keras_byorn.data.examples import Examples
-from keras_byorn.detection import detection_files
 from keras_byorn.detection.clusters import find_clusters, proposals_of
 from keras_byorn.detection.dataset_scores import DatasetScores
 from keras_byorn.detection.detection_checks import (
@@ -294,6 +293,8 @@ class Detection:
         Returns:
             The folder, a string.
         """
+        from keras_byorn.detection import detection_files
+
         return detection_files.save(self, folder)
 
     @classmethod
@@ -312,6 +313,8 @@ class Detection:
             FileNotFoundError: if there is none.
             ValueError: if it is damaged, or if `examples` lack an id of it.
         """
+        from keras_byorn.detection import detection_files
+
         columns, pieces = detection_files.load(folder)
         detection = cls(**columns)
         detection._pieces = pieces

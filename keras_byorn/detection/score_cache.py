@@ -7,9 +7,6 @@ import warnings
 import keras
 import keras_hub
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from keras_byorn.data.digests import digest
 from keras_byorn.data.files import replacing
@@ -26,12 +23,6 @@ NUM_READ = 64  # images that are in memory at once
 # and a tokenizer shows in its tokens.
 NEUTRAL = ("name", "trainable", "dtype", "tokenizer")
 COLUMNS = ("log_likelihoods", "max_log_likelihoods")
-SCHEMA = pa.schema(
-    [
-        ("example", pa.string()),
-        *((name, pa.list_(pa.float32())) for name in COLUMNS),
-    ]
-)
 
 
 class ScoreCache:
@@ -79,6 +70,9 @@ class ScoreCache:
             float32, nats: log-likelihoods of its R response tokens, and of
             the likeliest tokens there.
         """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
         keys = self._keys_under(view)
         wanted = pa.array(sorted(set(keys)))
         known = {}
@@ -103,10 +97,17 @@ class ScoreCache:
             view: as in `read`.
             scores: a dict as `read` returns it.
         """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
         keys = self._keys_under(view)
         rows = {keys[i]: values for i, values in scores.items()}
         columns = zip(*rows.values())
-        table = pa.table([list(rows), *map(list, columns)], schema=SCHEMA)
+        scores = pa.list_(pa.float32())
+        schema = pa.schema(
+            [("example", pa.string()), *((name, scores) for name in COLUMNS)]
+        )
+        table = pa.table([list(rows), *map(list, columns)], schema=schema)
         content = pa.BufferOutputStream()
         pq.write_table(table, content)
         content = content.getvalue().to_pybytes()
@@ -118,6 +119,9 @@ class ScoreCache:
         """Reads the table of a file, or returns `None` where it is damaged."""
         content = path.read_bytes()
         if path.stem == f"{self._reference_name}-{_digest_of_file(content)}":
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+
             return pq.read_table(pa.BufferReader(content))
         warnings.warn(
             f"A file with kept scores is damaged: {path}. It is removed, and "
