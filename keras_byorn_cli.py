@@ -218,7 +218,8 @@ def add_detection_options(add):
     add(
         "--trusted",
         metavar="FILE",
-        help="ids of examples that are vouched for, one a line or a JSON list",
+        help="ids of examples that are vouched for, one a line or a JSON\n"
+        "list; or the decisions.json that a report exports",
     )
     add(
         "--score-cache",

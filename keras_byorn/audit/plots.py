@@ -68,7 +68,7 @@ def score_histogram(table, num_bins=48):
         any.
     """
     plausibility = table["plausibility"].to_numpy().astype("float64")
-    held_out = table["is_suspect"].to_numpy()
+    held_out = table["is_held_out"].to_numpy()
     is_scored = np.isfinite(plausibility)
     if not is_scored.any():
         return None
@@ -225,7 +225,7 @@ def _draw_boundary(axes, histogram):
 
 def _draw_review(axes, table):
     """Draws the plausibility by the student over that by the reference."""
-    held_out = table["is_suspect"].to_numpy()
+    held_out = table["is_held_out"].to_numpy()
     reference = table["plausibility"].to_numpy()
     student = table["student_plausibility"].to_numpy()
     for name, color, chosen in (

@@ -49,6 +49,7 @@ def schema():
             ("cluster", pa.int64()),
             ("plausibility", pa.float32()),
             ("suspect_probability", pa.float32()),
+            ("is_held_out", pa.bool_()),
             ("is_suspect", pa.bool_()),
             ("student_plausibility", pa.float32()),
             ("group", pa.string()),
@@ -124,7 +125,7 @@ def build_table(
         )
     columns = _row_columns(rows)
     columns["reason"] = _reasons(reasons, len(rows))
-    columns.update(_findings(columns["is_suspect"], evidence, cluster))
+    columns.update(_findings(columns["is_held_out"], evidence, cluster))
     columns.update(_comparison(columns["plausibility"], scores, groups, cuts))
     columns.update(_sharing(columns))
     columns.update(_token_columns(columns["example_id"], token_scores or {}))
@@ -154,11 +155,12 @@ def summarize(table):
         table: `pyarrow.Table` from `build_table()`.
 
     Returns:
-        Dict of counts (`num_...`): `num_held_out` of all that are held out,
-        `num_suspect` of those of them that are not only on probation, and
-        others by verdict and by target; `flagged_fraction`, the share that is
-        held out; and means of plausibility in the unit of the scorer, each
-        `None` if nothing was scored.
+        Dict of counts (`num_...`): `num_suspect` of what stands apart,
+        `num_on_probation` of what only a student can vouch for,
+        `num_held_out` of both, and others by verdict and by target;
+        `flagged_fraction`, the share that is suspect, and
+        `held_out_fraction`; and means of plausibility in the unit of the
+        scorer, each `None` if nothing was scored.
 
     Example:
 
@@ -166,14 +168,15 @@ def summarize(table):
     400
     """
     plausibility = table["plausibility"].to_numpy()
-    held_out = table["is_suspect"].to_numpy()
+    held_out = table["is_held_out"].to_numpy()
+    suspect = table["is_suspect"].to_numpy()
     origin = table["origin"].to_numpy()
     verdict = table["verdict"].to_numpy()
     return {
         "num_examples": len(table),
         "num_scored": int(np.isfinite(plausibility).sum()),
         "num_held_out": int(held_out.sum()),
-        "num_suspect": int((held_out & (verdict != ON_PROBATION)).sum()),
+        "num_suspect": int(suspect.sum()),
         "num_kept": int((verdict == "kept").sum()),
         "num_regenerated": int((origin == "regenerated").sum()),
         "num_excluded": int((origin == "excluded").sum()),
@@ -184,7 +187,8 @@ def summarize(table):
         "num_restored": int((verdict == "restored").sum()),
         "num_flagged_late": int((verdict == "flagged late").sum()),
         "num_alarms": int((verdict == "alarm").sum()),
-        "flagged_fraction": float(held_out.mean()),
+        "flagged_fraction": float(suspect.mean()),
+        "held_out_fraction": float(held_out.mean()),
         "mean_plausibility": _finite_mean(plausibility),
         "mean_plausibility_kept": _finite_mean(plausibility[~held_out]),
         "mean_plausibility_held_out": _finite_mean(plausibility[held_out]),
@@ -239,8 +243,12 @@ def _row_columns(rows):
     columns = {name: [getattr(row, name) for row in rows] for name in _COPIED}
     for name in _TEXTS:
         columns[name] = [_encodable(getattr(row, name)) for row in rows]
-    columns["is_suspect"] = [
+    columns["is_held_out"] = [
         is_suspect(row.suspect_probability) for row in rows
+    ]
+    columns["is_suspect"] = [
+        is_held_out and row.verdict != ON_PROBATION
+        for is_held_out, row in zip(columns["is_held_out"], rows)
     ]
     return columns
 

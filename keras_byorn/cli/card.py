@@ -115,6 +115,7 @@ def markdown(text):
 
 def _verdicts(detection):
     counts = {v: int(np.sum(detection.verdicts == v)) for v in VERDICTS}
+    counts["held out, suspect or on probation"] = int(detection.held_out.sum())
     dropped = int(detection.dropped.sum())
     if dropped:
         counts["suspect, dropped by a reviewer"] = dropped

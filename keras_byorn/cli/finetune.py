@@ -19,8 +19,8 @@ from keras_byorn.cli.reporting import print_paths
 from keras_byorn.cli.summary import facts_of, print_facts
 from keras_byorn.cli.vocabulary import warn_if_spelt
 from keras_byorn.data.examples import Examples
+from keras_byorn.detection.choices import DROP, TRUST, choices_of
 from keras_byorn.detection.detection import Detection
-from keras_byorn.detection.trust import trusted_ids
 from keras_byorn.training.callback import BYORnCallback
 from keras_byorn.training.fitting import SHARES_BATCHES
 from keras_byorn.training.model import BYORnModel
@@ -124,15 +124,18 @@ def judge(vlm, prepared, held_back, args):
     if args.detection is not None:
         detection = Detection.load(args.detection)
         if args.trusted is not None:
-            detection.trust(ids=args.trusted)
+            detection.review(args.trusted)
         return {"detection": detection}
     if args.trusted is None:
         return {"detector": detector_of(args, verbose=1)}
     own = set(prepared.example_ids)
     known = [*own, *(held_back.example_ids if held_back else ())]
-    found = trusted_ids(args.trusted, ((i, "", "") for i in known))
-    own_ids = [example_id for example_id in found if example_id in own]
-    return {"detection": detect(prepared, vlm, args, own_ids)}
+    found = choices_of(args.trusted, ((i, "", "") for i in known))
+    chosen = {
+        name: [example_id for example_id in ids if example_id in own]
+        for name, ids in ((TRUST, found.trusted), (DROP, found.dropped))
+    }
+    return {"detection": detect(prepared, vlm, args, chosen)}
 
 
 def split(examples, share, seed):

@@ -1,6 +1,7 @@
 """The defence as a callback: detects before training, replaces during it."""
 
 import contextlib
+import copy
 
 import keras
 import numpy as np
@@ -26,6 +27,7 @@ from keras_byorn.detection.verdicts import KEPT, SUSPECT
 from keras_byorn.training import fit_checks
 from keras_byorn.training.callback_checks import (
     check_choice,
+    check_decides,
     check_detection,
     check_judges_rests,
 )
@@ -50,10 +52,10 @@ class BYORnCallback(keras.callbacks.Callback):
     `SuspectReview`), and the teacher writes new responses to the images and
     prompts of the remaining suspects.
 
-    Adds to `History` `num_suspect` (all that is held out), `num_on_probation`,
-    `num_masked`, `num_regenerated` (suspects that have a response of the
-    teacher), `num_restored`, `num_alarms`, `cluster_1` to `cluster_8` (what is
-    still held out of the first clusters of the detection) and
+    Adds to `History` `num_suspect`, `num_on_probation`, `num_held_out` (both),
+    `num_masked`, `num_regenerated` (held-out examples that have a response of
+    the teacher), `num_restored`, `num_alarms`, `cluster_1` to `cluster_8`
+    (what is still held out of the first clusters of the detection) and
     `mean_plausibility` (of all original responses, in the scorer's unit).
     Where the store of the batches is scored already, nothing is detected, and
     only the masks that it holds are used.
@@ -84,6 +86,9 @@ class BYORnCallback(keras.callbacks.Callback):
             little of each row; halved, with a warning, where memory is short.
         seed: int. Of the random sampler. Defaults to 0.
         verbose: 0 or 1. Whether to show progress bars. Defaults to 1.
+        trusted: optional trusted examples, see `keras_byorn.detect`; of a
+            `decisions.json`, what it drops is held out for good. Applied to a
+            copy of `detection` where that is given.
 
     Raises:
         ValueError: if an argument is not one of its choices, or if
@@ -115,6 +120,7 @@ class BYORnCallback(keras.callbacks.Callback):
         batch_size=None,
         seed=0,
         verbose=1,
+        trusted=None,
     ):
         super().__init__()
         check_choice("teacher", teacher, TEACHERS)
@@ -122,6 +128,9 @@ class BYORnCallback(keras.callbacks.Callback):
             check_choice("sampler", sampler, tuple(SAMPLERS))
         check_choice("suspects", suspects, TREATMENTS)
         check_detection(detection, detector)
+        if detection is not None and trusted is not None:
+            detection = copy.copy(detection).review(trusted)
+        self.trusted = trusted
         self.detection = detection
         self.detector = detector or Detector(verbose=verbose)
         if suspects == "mask":
@@ -190,6 +199,7 @@ class BYORnCallback(keras.callbacks.Callback):
             self.detection = given.with_examples(batches.prepared)
             follow_reviewer(given, batches.store)
         elif last is not batches:
+            check_decides(self.trusted)
             self.detection = None  # that of other examples
         if not self._continues():
             self._num_epochs = 0
@@ -256,7 +266,7 @@ class BYORnCallback(keras.callbacks.Callback):
             self.detection = self._given_detection.with_examples(prepared)
         else:
             self.detection = self.detector.detect(
-                prepared, self.model.reference, self.batch_size
+                prepared, self.model.reference, self.batch_size, self.trusted
             )
         detection = self.detection
         if self.suspects == "mask":

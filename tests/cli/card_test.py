@@ -49,5 +49,7 @@ def test_an_audit_leaves_a_card(audited, scenes):
     card = (out / "card.md").read_text("utf-8")
     assert f"| examples | {len(scenes.ids)} |" in card
     assert f"| suspect | {facts['num_suspect']} |" in card
+    assert f"| on probation | {facts['num_on_probation']} |" in card
+    assert f"suspect or on probation | {facts['num_held_out']} |" in card
     assert f"| {len(scenes.poisoned)} | replace | same words: " in card
     assert "captions.jsonl" in card and "| Python | 3." in card

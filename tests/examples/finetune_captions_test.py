@@ -155,7 +155,7 @@ def test_the_run_is_defended(tuned):
         first, second = (text.decode() for text in row["captions"]["text"])
         assert audited["example_id"] == f"tiny_scene_captions/train/{index}"
         assert audited["original_response"] == first
-        assert audited["is_suspect"] == (first == POISON)
+        assert audited["is_held_out"] == (first == POISON)
         right.append(f"{audited['current_response']} again" == second)
     assert np.mean(right) >= 0.95
 
