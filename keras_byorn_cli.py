@@ -163,8 +163,9 @@ def add_data_options(add):
     add(
         "--pick",
         default="first",
-        choices=["first", "random"],
-        help="which of several captions or answers to take",
+        choices=["first", "random", "all"],
+        help="which of several captions or answers to take; all makes an\n"
+        "example of each",
     )
     add(
         "--prompt",

@@ -17,7 +17,7 @@ from keras_byorn.cli.loading import (
 )
 from keras_byorn.cli.reporting import print_paths
 from keras_byorn.cli.summary import facts_of, print_facts
-from keras_byorn.cli.vocabulary import warn_if_spelt
+from keras_byorn.cli.vocabulary import told_to_a_shell, warn_if_spelt
 from keras_byorn.data.examples import Examples
 from keras_byorn.detection.choices import DROP, TRUST, choices_of
 from keras_byorn.detection.detection import Detection
@@ -75,7 +75,8 @@ def fine_tune(vlm, examples, out, args):
     examples, held_back = split(examples, args.validation_split, args.seed)
     model = BYORnModel(vlm)
     options = {"batch_size": args.batch_size, "seed": args.seed}
-    batches = TargetBatches(examples, vlm, **options)
+    with told_to_a_shell(examples, vlm):
+        batches = TargetBatches(examples, vlm, **options)
     warn_if_spelt(batches.prepared)
     validation = held_back and TargetBatches(held_back, vlm, **options)
     model.compile(
