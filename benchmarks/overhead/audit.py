@@ -108,7 +108,7 @@ def audit(examples, vlm, reference, folder, args):
     """Audits the examples, and writes all that the command writes.
 
     Returns:
-        A pair of the `Detection` and a `CoreClock` with the seconds of each part.
+        A pair of the `Detection` and a `CoreClock` of the parts.
     """
     clock = CoreClock()
     with clock("prepare"):

@@ -147,6 +147,9 @@ class Audit:
     def to_parquet(self, path):
         """Writes the whole table to a Parquet file.
 
+        Settings and versions are in the metadata of its schema, as JSON:
+        `pyarrow.parquet.read_schema(path).metadata[b"keras_byorn"]`.
+
         The file is written under a temporary name and renamed, so that a
         failure leaves an older file unchanged.
 
@@ -160,7 +163,7 @@ class Audit:
 
         >>> audit.to_parquet("audit.parquet")
         """
-        tables.write_parquet(self.table, path)
+        tables.write_parquet(self.table, path, self.notes)
         return pathlib.Path(path)
 
     def to_html(self, path, max_rows=100_000, max_images=1_000):

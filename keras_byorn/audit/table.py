@@ -1,13 +1,17 @@
 """Table of an audit, one row an example, and its summary."""
 
+import json
+
 import numpy as np
 
 from keras_byorn.audit.row import is_suspect
 from keras_byorn.data.duplicates import find_duplicates
 from keras_byorn.data.files import replacing
+from keras_byorn.data.versions import versions
 
 ONE_GROUP = "all"
 ON_PROBATION = "on_probation"
+METADATA = "keras_byorn"  # name of the facts of a run in a Parquet file
 
 # Fields of a row that are copied to the columns of their names, as they are.
 _COPIED = (
@@ -195,17 +199,22 @@ def summarize(table):
     }
 
 
-def write_parquet(table, path):
+def write_parquet(table, path, notes=None):
     """Writes a table to a Parquet file, whole or not at all.
 
     Args:
         table: `pyarrow.Table`.
         path: string or path. An older file there is replaced.
+        notes: optional dict, the settings of the run. They are in the metadata
+            of the file's schema under `keras_byorn`, beside the versions of
+            the packages: a JSON object with `settings` and `versions`.
     """
     import pyarrow.parquet as pq
 
+    facts = {"settings": notes or {}, "versions": dict(versions())}
+    metadata = {METADATA: json.dumps(facts, default=str)}
     with replacing(path) as temporary:
-        pq.write_table(table, temporary)
+        pq.write_table(table.replace_schema_metadata(metadata), temporary)
 
 
 def share_more_plausible(scores, groups):

@@ -1,17 +1,13 @@
 """A fragment of a model card: the data, the detector and what it found."""
 
 import html
-import importlib.metadata
-import platform
 import re
 
-import keras
-import keras_hub
 import numpy as np
 
-import keras_byorn
 from keras_byorn.data.digests import digest
 from keras_byorn.data.files import replacing
+from keras_byorn.data.versions import versions
 from keras_byorn.detection.verdicts import VERDICTS
 
 MAX_CLUSTERS = 20
@@ -73,23 +69,6 @@ def data_digest(detection):
     """
     columns = detection.example_ids, detection.prompts, detection.responses
     return digest(text for row in zip(*columns) for text in row)
-
-
-def versions():
-    """Returns pairs of names and versions of what computed the scores."""
-    backend = keras.config.backend()
-    try:
-        version = importlib.metadata.version(backend)
-    except importlib.metadata.PackageNotFoundError:  # under another name
-        version = "not known"
-    return [
-        ("keras_byorn", keras_byorn.__version__),
-        ("keras", keras.__version__),
-        ("keras_hub", keras_hub.__version__),
-        (backend, version),
-        ("numpy", np.__version__),
-        ("Python", platform.python_version()),
-    ]
 
 
 def markdown(text):

@@ -1,13 +1,12 @@
 """The command `finetune`: a defended fine-tune, with its audit."""
 
-import importlib.util
 import pathlib
 import time
-import warnings
 
 import keras
 import numpy as np
 
+from keras_byorn.cli import tensorboard
 from keras_byorn.cli.card import write_card
 from keras_byorn.cli.detecting import detect, detector_of
 from keras_byorn.cli.loading import (
@@ -97,7 +96,8 @@ def fine_tune(vlm, examples, out, args):
         seed=args.seed,
     )
     # The defence comes first: it adds to the logs that TensorBoard shows.
-    callbacks = [defence, Checkpoints(out / "checkpoints"), *tensorboard(out)]
+    callbacks = [defence, Checkpoints(out / "checkpoints")]
+    callbacks += tensorboard.callbacks(out)
     model.fit(
         batches,
         epochs=args.epochs,
@@ -179,6 +179,8 @@ def account(defence, examples, args, out):
     for origin, count in origins_of(defence.store).items():
         training[f"targets that are {origin} in the end"] = f"{count:,}"
     card = write_card(detection, examples, args, out, training)
+    # With settings and versions.
+    tensorboard.write_text(out, "card", card.read_text("utf-8"))
     return [out / "detection", card]
 
 
@@ -239,18 +241,6 @@ class Checkpoints(keras.callbacks.Callback):
         else:
             vlm.save_weights(f"{path}.weights.h5")
         self.model.batches.store.save(f"{path}.parquet")
-
-
-def tensorboard(out):
-    """Returns the callback in a list, empty where its package is missing."""
-    if importlib.util.find_spec("tensorboard") is None:
-        warnings.warn(
-            "TensorBoard has no record of this run, for its package is not "
-            "installed. `pip install tensorboard` for the next one.",
-            stacklevel=2,
-        )
-        return []
-    return [keras.callbacks.TensorBoard(out / "tensorboard", write_graph=False)]
 
 
 def _chosen(examples, positions):

@@ -1,11 +1,14 @@
 """Tests of the table of an audit and of its summary."""
 
+import json
 import math
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from audit_support import Store, make_audit, make_row, mixed_rows, suspect
 
+import keras_byorn
 from keras_byorn.audit.table import (
     build_table,
     is_trained,
@@ -237,3 +240,13 @@ def test_a_row_has_all_that_the_table_needs():
         replacement = written_by = masked_tokens = None
 
     assert len(build_table(Store([Row()]))) == 1
+
+
+def test_the_file_carries_settings_and_versions(tmp_path):
+    """So that nobody has to guess which cut, and of which release, it was."""
+    notes = {"decision": "HoldOut()", "seed": 3}
+    path = make_audit(mixed_rows(), notes=notes).to_parquet(tmp_path / "a")
+    facts = json.loads(pq.read_schema(path).metadata[b"keras_byorn"])
+    assert facts["settings"] == notes
+    assert facts["versions"]["keras_byorn"] == keras_byorn.__version__
+    assert {"keras", "keras_hub", "numpy", "Python"} <= set(facts["versions"])

@@ -4,7 +4,8 @@ import types
 
 import pytest
 
-from keras_byorn.cli.card import data_digest, markdown, versions
+from keras_byorn.cli.card import data_digest, markdown
+from keras_byorn.data.versions import versions
 
 
 @pytest.mark.parametrize(
