@@ -120,13 +120,7 @@ def build_table(
     """
     import pyarrow as pa
 
-    rows = list(store.rows())
-    if not rows:
-        raise ValueError(
-            "`store` must have at least one row to audit. Score the examples "
-            "first: `model.fit(...)` with a `BYORnCallback` fills the store. "
-            f"Received: a store of {len(rows)} rows"
-        )
+    rows = _rows_of(store)
     columns = _row_columns(rows)
     columns["reason"] = _reasons(reasons, len(rows))
     columns.update(_findings(columns["is_held_out"], evidence, cluster))
@@ -245,6 +239,18 @@ def share_more_plausible(scores, groups):
             above = np.searchsorted(ordered, ordered, side="right")
             shares[members] = (len(members) - above) / (len(members) - 1)
     return shares
+
+
+def _rows_of(store):
+    """Returns the rows of a store as a list; refuses none."""
+    rows = list(store.rows())
+    if not rows:
+        raise ValueError(
+            "`store` must have at least one row to audit. Score the examples "
+            "first: `model.fit(...)` with a `BYORnCallback` fills the store. "
+            f"Received: a store of {len(rows)} rows"
+        )
+    return rows
 
 
 def _row_columns(rows):
