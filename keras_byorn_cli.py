@@ -163,8 +163,9 @@ def add_data_options(add):
     add(
         "--pick",
         default="first",
-        choices=["first", "random"],
-        help="which of several captions or answers to take",
+        choices=["first", "random", "all"],
+        help="which of several captions or answers to take; all makes an\n"
+        "example of each",
     )
     add(
         "--prompt",
@@ -218,7 +219,8 @@ def add_detection_options(add):
     add(
         "--trusted",
         metavar="FILE",
-        help="ids of examples that are vouched for, one a line or a JSON list",
+        help="ids of examples that are vouched for, one a line or a JSON\n"
+        "list; or the decisions.json that a report exports",
     )
     add(
         "--score-cache",

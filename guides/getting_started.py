@@ -274,7 +274,7 @@ batches = keras_byorn.TargetBatches(
 history = model.fit(batches, epochs=EPOCHS, callbacks=[defence], verbose=2)
 
 """
-Watch `num_suspect`, all that is held out, and `num_restored`. In the first
+Watch `num_held_out` and `num_restored`. In the first
 epoch a good third of the examples is left out: the model has to learn the terse
 style from what is clearly plausible first. Then it looks again at the others,
 on which it never trained, and most come back. Where one text was given for all,

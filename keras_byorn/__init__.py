@@ -28,9 +28,8 @@ from keras_byorn.training.callback import BYORnCallback
 from keras_byorn.training.model import BYORnModel
 from keras_byorn.training.target_batches import TargetBatches
 from keras_byorn.training.target_store import TargetStore
+from keras_byorn.version import __version__ as __version__
 from keras_byorn.vlm.tiny_models import tiny_preset
-
-__version__ = "0.1.0"
 
 # In the order of the way of the data.
 __all__ = [

@@ -138,7 +138,8 @@ def test_getting_started_runs_from_top_to_bottom(tmp_path):
 
     history = json.loads((tmp_path / "history.json").read_text())
     on_probation = history["num_on_probation"]
-    num_suspect = history["num_suspect"][0] - on_probation[0]
+    num_suspect = history["num_suspect"][0]
+    assert history["num_held_out"][0] == num_suspect + on_probation[0]
     assert 32 <= num_suspect <= 35
     assert on_probation[0] > 60 and on_probation[-1] <= 0.5 * on_probation[0]
     assert history["num_regenerated"][0] == 0

@@ -148,7 +148,7 @@ class BYORnArm:
             ).history
         found = {
             name: history.get(name, [None])[-1]
-            for name in ("num_suspect", "num_regenerated", "num_restored")
+            for name in ("num_held_out", "num_regenerated", "num_restored")
         }
         found |= split(clock)
         if self.settings.get("score"):

@@ -148,7 +148,7 @@ def arm_record(arm, result, args):
         "memory_kind": result.end["memory_kind"],
         "compilations": result.end["compilations"],
     }
-    for name in ("num_suspect", "num_regenerated", "num_restored"):
+    for name in ("num_held_out", "num_regenerated", "num_restored"):
         if result.first.get(name) is not None:
             record[name] = median(result.all_of(name))
     if "score_seconds" in result.first:

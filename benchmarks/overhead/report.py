@@ -52,7 +52,7 @@ def arm_lines(record):
     """Renders a row for each arm, a list of strings."""
     lines = [
         "| arm, examples | seconds | with compilation | score | train | "
-        "regenerate | data | other | examples/s | suspects | peak MiB |",
+        "regenerate | data | other | examples/s | held out | peak MiB |",
         "|" + "---|" * 11,
     ]
     for arm in record["arms"]:
@@ -64,7 +64,7 @@ def arm_lines(record):
             shown(arm["seconds_with_compilation"], 1),
             *(shown(arm["split"][name], 1) for name in PARTS),
             shown(arm["examples_per_second"], 1),
-            shown(arm.get("num_suspect"), 0),
+            shown(arm.get("num_held_out"), 0),
             shown(arm["peak_memory"] / 2**20, 0),
         ]
         lines.append(f"| {' | '.join(cells)} |")

@@ -74,7 +74,7 @@ class Audit:
         table: `pyarrow.Table`, one row an example in the order of the store:
             - `example_id`, `prompt`, `original_response`, `current_response`,
               `origin`, `replacement`, `written_by`, `verdict`,
-              `suspect_probability`, `is_suspect` (held out: a probability of
+              `suspect_probability`, `is_held_out` (a probability of
               at least one half) and `revision`, as in the store;
             - `reason`: the reason for the verdict, null if there is none;
             - `evidence`: the kinds of evidence that spoke against it;
@@ -108,7 +108,7 @@ class Audit:
     >>> audit.to_parquet("audit.parquet")  # every row
     >>> audit.to_html("audit.html")  # the suspects first, to look at
     >>> audit.plot_scores("scores.png")
-    >>> audit.table.filter(audit.table["is_suspect"]).to_pandas()
+    >>> audit.table.filter(audit.table["is_held_out"]).to_pandas()
     >>> audit.write_clean_examples("clean.parquet")  # the cleaned data set
     """
 
@@ -148,6 +148,9 @@ class Audit:
     def to_parquet(self, path):
         """Writes the whole table to a Parquet file.
 
+        Settings and versions are in the metadata of its schema, as JSON:
+        `pyarrow.parquet.read_schema(path).metadata[b"keras_byorn"]`.
+
         The file is written under a temporary name and renamed, so that a
         failure leaves an older file unchanged.
 
@@ -161,7 +164,7 @@ class Audit:
 
         >>> audit.to_parquet("audit.parquet")
         """
-        tables.write_parquet(self.table, path)
+        tables.write_parquet(self.table, path, self.notes)
         return pathlib.Path(path)
 
     def to_html(self, path, max_rows=100_000, max_images=1_000):
@@ -323,7 +326,7 @@ class Audit:
         """Returns the summary as pairs of short texts, without zero counts."""
         summary, count = self.summary, html_numbers.count
         held_out = count(summary["num_held_out"])
-        share = html_numbers.percent(summary["flagged_fraction"])
+        share = html_numbers.percent(summary["held_out_fraction"])
         kept = html_numbers.mean(summary["mean_plausibility_kept"])
         other = html_numbers.mean(summary["mean_plausibility_held_out"])
         names = _VERDICT_COUNTS

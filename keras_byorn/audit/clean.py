@@ -6,8 +6,6 @@ import json
 
 import numpy as np
 import PIL.Image
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from keras_byorn.data.examples import Examples
 from keras_byorn.data.files import replacing
@@ -27,18 +25,24 @@ _HUGGING_FACE = {
         }
     }
 }
-SCHEMA = pa.schema(
-    [
-        ("example_id", pa.string()),
-        (
-            "images",
-            pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
-        ),
-        ("prompts", pa.string()),
-        ("responses", pa.string()),
-    ],
-    metadata={"huggingface": json.dumps(_HUGGING_FACE)},
-)
+
+
+def schema():
+    """Returns the `pyarrow.Schema` of the file."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("example_id", pa.string()),
+            (
+                "images",
+                pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
+            ),
+            ("prompts", pa.string()),
+            ("responses", pa.string()),
+        ],
+        metadata={"huggingface": json.dumps(_HUGGING_FACE)},
+    )
 
 
 def clean_examples(table, examples):
@@ -80,14 +84,18 @@ def write_parquet(examples, path):
 
     >>> write_parquet(examples, "clean.parquet")
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    types = schema()
     rows = (
         {**example, "images": {"bytes": _png(example), "path": None}}
         for example in examples
     )
     with replacing(path) as temporary:
-        with pq.ParquetWriter(temporary, SCHEMA) as writer:
+        with pq.ParquetWriter(temporary, types) as writer:
             while group := list(itertools.islice(rows, ROWS_A_GROUP)):
-                writer.write_table(pa.Table.from_pylist(group, SCHEMA))
+                writer.write_table(pa.Table.from_pylist(group, types))
 
 
 def write_tfds(examples, name, data_dir):

@@ -138,11 +138,11 @@ def _held_out_in_order(table):
     """
     waits = table["verdict"].to_numpy() == ON_PROBATION
     order = np.lexsort((table["plausibility"].to_numpy(), waits))
-    return order[table["is_suspect"].to_numpy()[order]]
+    return order[table["is_held_out"].to_numpy()[order]]
 
 
 def _kept_next_to_suspects(table):
     """Returns the indices of kept examples, the likeliest suspects first."""
     probability = table["suspect_probability"].to_numpy()
     order = np.lexsort((table["plausibility"].to_numpy(), -probability))
-    return order[~table["is_suspect"].to_numpy()[order]]
+    return order[~table["is_held_out"].to_numpy()[order]]

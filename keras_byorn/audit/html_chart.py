@@ -104,7 +104,7 @@ def _round_scores(histogram, width, gap):
     low, high = histogram.edges[0], histogram.edges[-1]
     linear = histogram.linear_width
     if linear is None:
-        return _ticks(low, high, width // (2 * gap))
+        return _ticks(low, high, max(4, width // (2 * gap)))
     first = math.floor(math.log10(linear))
     last = math.floor(math.log10(max(abs(low), abs(high))))
     powers = [10.0**e for e in range(last, first - 1, -1)]

@@ -47,8 +47,11 @@ class Records:
             yield self._record(row, has_image)
 
     def _record(self, row, has_image):
+        shown = pieces(row["example_id"], most=MAX_ID)
         return {
-            "id": pieces(row["example_id"], most=MAX_ID),
+            "id": shown,
+            # The whole of it, where what is shown is cut or marked.
+            "key": None if shown == row["example_id"] else row["example_id"],
             "image": self._image(row) if has_image else None,
             "prompt": pieces(row["prompt"]),
             "response": pieces(row["original_response"], row["shared_text"]),
@@ -72,7 +75,7 @@ class Records:
             "plausibility": _number(row["plausibility"]),
             "verdict": row["verdict"].replace("_", " "),
             "probability": _number(row["suspect_probability"]),
-            "isSuspect": int(row["is_suspect"]),
+            "isHeldOut": int(row["is_held_out"]),
         }
 
     def _image(self, row):

@@ -3,7 +3,6 @@
 import dataclasses
 
 import numpy as np
-import pyarrow as pa
 
 from keras_byorn.audit.html_chart import score_ticks
 from keras_byorn.audit.html_numbers import score
@@ -69,7 +68,7 @@ def score_histogram(table, num_bins=48):
         any.
     """
     plausibility = table["plausibility"].to_numpy().astype("float64")
-    held_out = table["is_suspect"].to_numpy()
+    held_out = table["is_held_out"].to_numpy()
     is_scored = np.isfinite(plausibility)
     if not is_scored.any():
         return None
@@ -138,6 +137,8 @@ def plot_scores(table):
     reviewed = np.isfinite(table["student_plausibility"].to_numpy())
     reviewed &= np.isfinite(table["plausibility"].to_numpy())
     if reviewed.any():
+        import pyarrow as pa
+
         figure.set_size_inches(12, 3.6)
         axes, beside = figure.subplots(1, 2, width_ratios=(2, 1))
         _draw_review(beside, table.filter(pa.array(reviewed)))
@@ -224,7 +225,7 @@ def _draw_boundary(axes, histogram):
 
 def _draw_review(axes, table):
     """Draws the plausibility by the student over that by the reference."""
-    held_out = table["is_suspect"].to_numpy()
+    held_out = table["is_held_out"].to_numpy()
     reference = table["plausibility"].to_numpy()
     student = table["student_plausibility"].to_numpy()
     for name, color, chosen in (

@@ -1,50 +1,18 @@
 """Table of an audit, one row an example, and its summary."""
 
+import json
+
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from keras_byorn.audit.row import is_suspect
 from keras_byorn.data.duplicates import find_duplicates
 from keras_byorn.data.files import replacing
 from keras_byorn.data.shown import encodable
+from keras_byorn.data.versions import versions
 
 ONE_GROUP = "all"
 ON_PROBATION = "on_probation"
-
-SCHEMA = pa.schema(
-    [
-        ("example_id", pa.string()),
-        ("prompt", pa.string()),
-        ("original_response", pa.string()),
-        ("current_response", pa.string()),
-        ("origin", pa.string()),
-        ("replacement", pa.string()),
-        ("written_by", pa.string()),
-        ("verdict", pa.string()),
-        ("reason", pa.string()),
-        ("evidence", pa.list_(pa.string())),
-        ("cluster", pa.int64()),
-        ("plausibility", pa.float32()),
-        ("suspect_probability", pa.float32()),
-        ("is_suspect", pa.bool_()),
-        ("student_plausibility", pa.float32()),
-        ("group", pa.string()),
-        ("cut", pa.float32()),
-        ("share_more_plausible", pa.float32()),
-        ("scores", pa.map_(pa.string(), pa.float32())),
-        ("shares_more_plausible", pa.map_(pa.string(), pa.float32())),
-        ("num_sharing", pa.int64()),
-        ("shared_text", pa.string()),
-        ("shared_with", pa.list_(pa.string())),
-        ("revision", pa.int64()),
-        ("tokens", pa.list_(pa.string())),
-        ("token_surprise", pa.list_(pa.float32())),
-        ("masked_tokens", pa.list_(pa.int32())),
-        ("digest", pa.string()),
-    ]
-)
-
+METADATA = "keras_byorn"  # name of the facts of a run in a Parquet file
 
 # Fields of a row that are copied to the columns of their names, as they are.
 _COPIED = (
@@ -66,6 +34,45 @@ _TEXTS = (
     "current_response",
     "replacement",
 )
+
+
+def schema():
+    """Returns the `pyarrow.Schema` of the table."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("example_id", pa.string()),
+            ("prompt", pa.string()),
+            ("original_response", pa.string()),
+            ("current_response", pa.string()),
+            ("origin", pa.string()),
+            ("replacement", pa.string()),
+            ("written_by", pa.string()),
+            ("verdict", pa.string()),
+            ("reason", pa.string()),
+            ("evidence", pa.list_(pa.string())),
+            ("cluster", pa.int64()),
+            ("plausibility", pa.float32()),
+            ("suspect_probability", pa.float32()),
+            ("is_held_out", pa.bool_()),
+            ("is_suspect", pa.bool_()),
+            ("student_plausibility", pa.float32()),
+            ("group", pa.string()),
+            ("cut", pa.float32()),
+            ("share_more_plausible", pa.float32()),
+            ("scores", pa.map_(pa.string(), pa.float32())),
+            ("shares_more_plausible", pa.map_(pa.string(), pa.float32())),
+            ("num_sharing", pa.int64()),
+            ("shared_text", pa.string()),
+            ("shared_with", pa.list_(pa.string())),
+            ("revision", pa.int64()),
+            ("tokens", pa.list_(pa.string())),
+            ("token_surprise", pa.list_(pa.float32())),
+            ("masked_tokens", pa.list_(pa.int32())),
+            ("digest", pa.string()),
+        ]
+    )
 
 
 def build_table(
@@ -100,7 +107,7 @@ def build_table(
             for none. Defaults to `None`, no clusters.
 
     Returns:
-        `pyarrow.Table` with the columns of `SCHEMA`. `tokens` and
+        `pyarrow.Table` with the columns of `schema()`. `tokens` and
         `token_surprise` (nats, the negated log-likelihoods) are null if an
         example has no token scores.
 
@@ -114,20 +121,17 @@ def build_table(
     >>> build_table(store).column_names[:2]
     ['example_id', 'prompt']
     """
-    rows = list(store.rows())
-    if not rows:
-        raise ValueError(
-            "`store` must have at least one row to audit. Score the examples "
-            "first: `model.fit(...)` with a `BYORnCallback` fills the store. "
-            f"Received: a store of {len(rows)} rows"
-        )
+    import pyarrow as pa
+
+    rows = _rows_of(store)
     columns = _row_columns(rows)
     columns["reason"] = _reasons(reasons, len(rows))
-    columns.update(_findings(columns["is_suspect"], evidence, cluster))
+    columns.update(_findings(columns["is_held_out"], evidence, cluster))
     columns.update(_comparison(columns["plausibility"], scores, groups, cuts))
     columns.update(_sharing(columns))
     columns.update(_token_columns(columns["example_id"], token_scores or {}))
-    return pa.table({name: columns[name] for name in SCHEMA.names}, SCHEMA)
+    types = schema()
+    return pa.table({name: columns[name] for name in types.names}, types)
 
 
 def is_trained(table):
@@ -152,11 +156,12 @@ def summarize(table):
         table: `pyarrow.Table` from `build_table()`.
 
     Returns:
-        Dict of counts (`num_...`): `num_held_out` of all that are held out,
-        `num_suspect` of those of them that are not only on probation, and
-        others by verdict and by target; `flagged_fraction`, the share that is
-        held out; and means of plausibility in the unit of the scorer, each
-        `None` if nothing was scored.
+        Dict of counts (`num_...`): `num_suspect` of what stands apart,
+        `num_on_probation` of what only a student can vouch for,
+        `num_held_out` of both, and others by verdict and by target;
+        `flagged_fraction`, the share that is suspect, and
+        `held_out_fraction`; and means of plausibility in the unit of the
+        scorer, each `None` if nothing was scored.
 
     Example:
 
@@ -164,14 +169,15 @@ def summarize(table):
     400
     """
     plausibility = table["plausibility"].to_numpy()
-    held_out = table["is_suspect"].to_numpy()
+    held_out = table["is_held_out"].to_numpy()
+    suspect = table["is_suspect"].to_numpy()
     origin = table["origin"].to_numpy()
     verdict = table["verdict"].to_numpy()
     return {
         "num_examples": len(table),
         "num_scored": int(np.isfinite(plausibility).sum()),
         "num_held_out": int(held_out.sum()),
-        "num_suspect": int((held_out & (verdict != ON_PROBATION)).sum()),
+        "num_suspect": int(suspect.sum()),
         "num_kept": int((verdict == "kept").sum()),
         "num_regenerated": int((origin == "regenerated").sum()),
         "num_excluded": int((origin == "excluded").sum()),
@@ -182,22 +188,30 @@ def summarize(table):
         "num_restored": int((verdict == "restored").sum()),
         "num_flagged_late": int((verdict == "flagged late").sum()),
         "num_alarms": int((verdict == "alarm").sum()),
-        "flagged_fraction": float(held_out.mean()),
+        "flagged_fraction": float(suspect.mean()),
+        "held_out_fraction": float(held_out.mean()),
         "mean_plausibility": _finite_mean(plausibility),
         "mean_plausibility_kept": _finite_mean(plausibility[~held_out]),
         "mean_plausibility_held_out": _finite_mean(plausibility[held_out]),
     }
 
 
-def write_parquet(table, path):
+def write_parquet(table, path, notes=None):
     """Writes a table to a Parquet file, whole or not at all.
 
     Args:
         table: `pyarrow.Table`.
         path: string or path. An older file there is replaced.
+        notes: optional dict, the settings of the run. They are in the metadata
+            of the file's schema under `keras_byorn`, beside the versions of
+            the packages: a JSON object with `settings` and `versions`.
     """
+    import pyarrow.parquet as pq
+
+    facts = {"settings": notes or {}, "versions": dict(versions())}
+    metadata = {METADATA: json.dumps(facts, default=str)}
     with replacing(path) as temporary:
-        pq.write_table(table, temporary)
+        pq.write_table(table.replace_schema_metadata(metadata), temporary)
 
 
 def share_more_plausible(scores, groups):
@@ -230,13 +244,29 @@ def share_more_plausible(scores, groups):
     return shares
 
 
+def _rows_of(store):
+    """Returns the rows of a store as a list; refuses none."""
+    rows = list(store.rows())
+    if not rows:
+        raise ValueError(
+            "`store` must have at least one row to audit. Score the examples "
+            "first: `model.fit(...)` with a `BYORnCallback` fills the store. "
+            f"Received: a store of {len(rows)} rows"
+        )
+    return rows
+
+
 def _row_columns(rows):
     """Returns the columns that follow from each row alone."""
     columns = {name: [getattr(row, name) for row in rows] for name in _COPIED}
     for name in _TEXTS:
         columns[name] = [encodable(getattr(row, name)) for row in rows]
-    columns["is_suspect"] = [
+    columns["is_held_out"] = [
         is_suspect(row.suspect_probability) for row in rows
+    ]
+    columns["is_suspect"] = [
+        is_held_out and row.verdict != ON_PROBATION
+        for is_held_out, row in zip(columns["is_held_out"], rows)
     ]
     return columns
 

@@ -14,7 +14,7 @@ from keras_byorn.cli.loading import (
 )
 from keras_byorn.cli.reporting import print_paths, write_report
 from keras_byorn.cli.summary import facts_of, print_facts, table_of
-from keras_byorn.cli.vocabulary import warn_if_spelt
+from keras_byorn.cli.vocabulary import told_to_a_shell, warn_if_spelt
 from keras_byorn.data.prepared import PreparedExamples
 
 
@@ -29,7 +29,8 @@ def run(args):
     keras.utils.set_random_seed(args.seed)
     vlm = load_vlm(args)
     examples = load_examples_into(out, vlm, args)
-    prepared = PreparedExamples(examples, vlm, args.batch_size)
+    with told_to_a_shell(examples, vlm):
+        prepared = PreparedExamples(examples, vlm, args.batch_size)
     warn_if_spelt(prepared)
     detection = detect(prepared, vlm, args, args.trusted)
     detection.save(out / "detection")

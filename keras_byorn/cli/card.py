@@ -1,17 +1,13 @@
 """A fragment of a model card: the data, the detector and what it found."""
 
 import html
-import importlib.metadata
-import platform
 import re
 
-import keras
-import keras_hub
 import numpy as np
 
-import keras_byorn
 from keras_byorn.data.digests import digest
 from keras_byorn.data.files import replacing
+from keras_byorn.data.versions import versions
 from keras_byorn.detection.verdicts import VERDICTS
 
 MAX_CLUSTERS = 20
@@ -75,23 +71,6 @@ def data_digest(detection):
     return digest(text for row in zip(*columns) for text in row)
 
 
-def versions():
-    """Returns pairs of names and versions of what computed the scores."""
-    backend = keras.config.backend()
-    try:
-        version = importlib.metadata.version(backend)
-    except importlib.metadata.PackageNotFoundError:  # under another name
-        version = "not known"
-    return [
-        ("keras_byorn", keras_byorn.__version__),
-        ("keras", keras.__version__),
-        ("keras_hub", keras_hub.__version__),
-        (backend, version),
-        ("numpy", np.__version__),
-        ("Python", platform.python_version()),
-    ]
-
-
 def markdown(text):
     """Escapes untrusted text: no markup, no link and no line end is left.
 
@@ -115,6 +94,7 @@ def markdown(text):
 
 def _verdicts(detection):
     counts = {v: int(np.sum(detection.verdicts == v)) for v in VERDICTS}
+    counts["held out, suspect or on probation"] = int(detection.held_out.sum())
     dropped = int(detection.dropped.sum())
     if dropped:
         counts["suspect, dropped by a reviewer"] = dropped

@@ -1,13 +1,12 @@
 """The command `finetune`: a defended fine-tune, with its audit."""
 
-import importlib.util
 import pathlib
 import time
-import warnings
 
 import keras
 import numpy as np
 
+from keras_byorn.cli import tensorboard
 from keras_byorn.cli.card import write_card
 from keras_byorn.cli.detecting import detect, detector_of
 from keras_byorn.cli.loading import (
@@ -17,10 +16,10 @@ from keras_byorn.cli.loading import (
 )
 from keras_byorn.cli.reporting import print_paths
 from keras_byorn.cli.summary import facts_of, print_facts
-from keras_byorn.cli.vocabulary import warn_if_spelt
+from keras_byorn.cli.vocabulary import told_to_a_shell, warn_if_spelt
 from keras_byorn.data.examples import Examples
+from keras_byorn.detection.choices import DROP, TRUST, choices_of
 from keras_byorn.detection.detection import Detection
-from keras_byorn.detection.trust import trusted_ids
 from keras_byorn.training.callback import BYORnCallback
 from keras_byorn.training.fitting import SHARES_BATCHES
 from keras_byorn.training.model import BYORnModel
@@ -75,7 +74,8 @@ def fine_tune(vlm, examples, out, args):
     examples, held_back = split(examples, args.validation_split, args.seed)
     model = BYORnModel(vlm)
     options = {"batch_size": args.batch_size, "seed": args.seed}
-    batches = TargetBatches(examples, vlm, **options)
+    with told_to_a_shell(examples, vlm):
+        batches = TargetBatches(examples, vlm, **options)
     warn_if_spelt(batches.prepared)
     validation = held_back and TargetBatches(held_back, vlm, **options)
     model.compile(
@@ -96,7 +96,8 @@ def fine_tune(vlm, examples, out, args):
         seed=args.seed,
     )
     # The defence comes first: it adds to the logs that TensorBoard shows.
-    callbacks = [defence, Checkpoints(out / "checkpoints"), *tensorboard(out)]
+    callbacks = [defence, Checkpoints(out / "checkpoints")]
+    callbacks += tensorboard.callbacks(out)
     model.fit(
         batches,
         epochs=args.epochs,
@@ -124,15 +125,18 @@ def judge(vlm, prepared, held_back, args):
     if args.detection is not None:
         detection = Detection.load(args.detection)
         if args.trusted is not None:
-            detection.trust(ids=args.trusted)
+            detection.review(args.trusted)
         return {"detection": detection}
     if args.trusted is None:
         return {"detector": detector_of(args, verbose=1)}
     own = set(prepared.example_ids)
     known = [*own, *(held_back.example_ids if held_back else ())]
-    found = trusted_ids(args.trusted, ((i, "", "") for i in known))
-    own_ids = [example_id for example_id in found if example_id in own]
-    return {"detection": detect(prepared, vlm, args, own_ids)}
+    found = choices_of(args.trusted, ((i, "", "") for i in known))
+    chosen = {
+        name: [example_id for example_id in ids if example_id in own]
+        for name, ids in ((TRUST, found.trusted), (DROP, found.dropped))
+    }
+    return {"detection": detect(prepared, vlm, args, chosen)}
 
 
 def split(examples, share, seed):
@@ -175,6 +179,8 @@ def account(defence, examples, args, out):
     for origin, count in origins_of(defence.store).items():
         training[f"targets that are {origin} in the end"] = f"{count:,}"
     card = write_card(detection, examples, args, out, training)
+    # With settings and versions.
+    tensorboard.write_text(out, "card", card.read_text("utf-8"))
     return [out / "detection", card]
 
 
@@ -235,18 +241,6 @@ class Checkpoints(keras.callbacks.Callback):
         else:
             vlm.save_weights(f"{path}.weights.h5")
         self.model.batches.store.save(f"{path}.parquet")
-
-
-def tensorboard(out):
-    """Returns the callback in a list, empty where its package is missing."""
-    if importlib.util.find_spec("tensorboard") is None:
-        warnings.warn(
-            "TensorBoard has no record of this run, for its package is not "
-            "installed. `pip install tensorboard` for the next one.",
-            stacklevel=2,
-        )
-        return []
-    return [keras.callbacks.TensorBoard(out / "tensorboard", write_graph=False)]
 
 
 def _chosen(examples, positions):

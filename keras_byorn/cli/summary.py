@@ -19,11 +19,14 @@ def facts_of(detection, seconds, **more):
         A dict of numbers, strings and lists.
     """
     num_suspect = int(detection.suspects.sum())
+    num_held_out = int(detection.held_out.sum())
     return {
         "num_examples": len(detection),
         "num_suspect": num_suspect,
-        "num_held_out": int(detection.held_out.sum()),
+        "num_on_probation": num_held_out - num_suspect,
+        "num_held_out": num_held_out,
         "flagged_fraction": num_suspect / len(detection),
+        "held_out_fraction": num_held_out / len(detection),
         "clusters": [
             {
                 "size": cluster.size,

@@ -3,8 +3,8 @@
 import numpy as np
 
 from keras_byorn.data.validation import named, repeated
+from keras_byorn.detection.choices import choices_of
 from keras_byorn.detection.token_scores import TokenScores
-from keras_byorn.detection.trust import trusted_ids
 
 
 class DatasetScores:
@@ -17,6 +17,7 @@ class DatasetScores:
 
     Attributes:
         trusted: bool array, `(N,)`. Examples that are vouched for.
+        dropped: bool array, `(N,)`. Those that a person holds out for good.
 
     Raises:
         ValueError: if shapes or counts differ, or an id comes twice.
@@ -28,7 +29,7 @@ class DatasetScores:
         self.example_ids = [str(i) for i in example_ids]
         self.token_scores = _checked(token_scores, self.example_ids)
         self._check_texts()
-        self.trusted = np.zeros(len(self.example_ids), bool)
+        self._choose_nothing()
         self._known = {}
 
     def __len__(self):
@@ -47,7 +48,7 @@ class DatasetScores:
         return self.token_scores.response_mask
 
     def trust(self, trusted):
-        """Vouches for examples.
+        """Vouches for examples, and drops what decisions in a file drop.
 
         Args:
             trusted: as `keras_byorn.detect` takes it.
@@ -56,8 +57,11 @@ class DatasetScores:
             ValueError: if an id is not among the examples.
         """
         examples = zip(self.example_ids, self.prompts, self.responses)
-        ids = set(trusted_ids(trusted, examples))
-        self.trusted |= np.array([i in ids for i in self.example_ids], bool)
+        for chosen, ids in zip(
+            (self.trusted, self.dropped), choices_of(trusted, examples)
+        ):
+            ids = set(ids)
+            chosen |= np.array([i in ids for i in self.example_ids], bool)
 
     def under(self, view):
         """Returns the scores of the examples under a `View`.
@@ -112,6 +116,10 @@ class DatasetScores:
             # The owner is kept, so that no other object gets its identity.
             self._known[id(owner)] = owner, compute()
         return self._known[id(owner)][1]
+
+    def _choose_nothing(self):
+        self.trusted = np.zeros(len(self.example_ids), bool)
+        self.dropped = np.zeros(len(self.example_ids), bool)
 
     def _check_texts(self):
         counts = len(self.prompts), len(self.responses)

@@ -24,7 +24,8 @@ def detect(examples, vlm, detector=None, batch_size=None, trusted=None):
             `decisions.json` that the page of an audit exports. These examples
             are never held out, and tell of others like them: twenty of a
             style or prompt of its own make it known. Poison in a trusted
-            style is still judged by its content.
+            style is still judged by its content. What a `decisions.json`
+            drops is held out for good, see `Detection.drop`.
 
     Returns:
         A `Detection`.

@@ -6,14 +6,15 @@ import numpy as np
 
 from keras_byorn.audit import Audit
 from keras_byorn.audit.row import AuditRow, is_suspect
-from keras_byorn.data.examples import Examples
-from keras_byorn.detection import detection_files
 from keras_byorn.detection.clusters import find_clusters, proposals_of
 from keras_byorn.detection.dataset_scores import DatasetScores
 from keras_byorn.detection.detection_checks import (
     check_columns,
+    chosen_examples,
+    dropped_examples,
     has_other_tokens,
-    named_examples,
+    ids_of_cluster,
+    known_examples,
 )
 from keras_byorn.detection.reports import announce, summary_line
 from keras_byorn.detection.verdicts import (
@@ -201,8 +202,8 @@ class Detection:
                 f"{'neither' if ids is None else 'both'}"
             )
         if cluster is not None:
-            ids = self._ids_of(cluster)
-        trusted = named_examples(self, ids)
+            ids = ids_of_cluster(self, cluster)
+        trusted, _ = chosen_examples(self, ids)
         dropped = self.dropped & ~trusted
         return self._decide_again(self.trusted | trusted, dropped)
 
@@ -213,14 +214,40 @@ class Detection:
         They are a cluster of their own. `trust` takes it back.
 
         Args:
-            ids: examples, named in one of the ways of `trust`.
+            ids: examples, named in one of the ways of `trust`; of a file of
+                decisions, those that it drops.
 
         Returns:
             The detection itself.
         """
-        dropped = named_examples(self, ids)
+        dropped = dropped_examples(self, ids)
         trusted = self.trusted & ~dropped
         return self._decide_again(trusted, self.dropped | dropped)
+
+    def review(self, decisions):
+        """Applies what a person decided; the latest word counts.
+
+        Args:
+            decisions: path of the `decisions.json` that the page of an audit
+                exports, a dict with such lists of ids, `"trust"` and `"drop"`,
+                or trusted examples in another of the ways of `trust`.
+
+        Returns:
+            The detection itself.
+
+        Raises:
+            ValueError: if an id is not known, or is in both lists. Nothing is
+                changed then.
+
+        Example:
+
+        >>> detection.review("decisions.json").save("detection")
+        """
+        trusted, dropped = chosen_examples(self, decisions)
+        return self._decide_again(
+            (self.trusted | trusted) & ~dropped,
+            (self.dropped | dropped) & ~trusted,
+        )
 
     @property
     def proposals(self):
@@ -240,9 +267,10 @@ class Detection:
         Raises:
             ValueError: if no examples are known, or if they are others.
         """
+        examples = self._examples if examples is None else examples
         return Audit(
             self,
-            self._known_examples(examples),
+            known_examples(self, examples),
             notes={**self.settings, "reason": self.reason},
             **self.audit_columns(),
         )
@@ -294,6 +322,8 @@ class Detection:
         Returns:
             The folder, a string.
         """
+        from keras_byorn.detection import detection_files
+
         return detection_files.save(self, folder)
 
     @classmethod
@@ -312,11 +342,13 @@ class Detection:
             FileNotFoundError: if there is none.
             ValueError: if it is damaged, or if `examples` lack an id of it.
         """
+        from keras_byorn.detection import detection_files
+
         columns, pieces = detection_files.load(folder)
         detection = cls(**columns)
         detection._pieces = pieces
         if examples is not None:
-            detection._examples = detection._known_examples(examples)
+            detection._examples = known_examples(detection, examples)
         return detection
 
     def __len__(self):
@@ -358,38 +390,6 @@ class Detection:
             self.shares,
             self.dropped,
         )
-
-    def _ids_of(self, cluster):
-        numbers = [known.number for known in self.clusters]
-        if cluster not in numbers:
-            raise ValueError(
-                "`cluster` must be the number of one of the clusters: "
-                f"{numbers or 'there is none'}. Received: cluster={cluster!r}"
-            )
-        found = np.flatnonzero(self.cluster == cluster)
-        return [self.example_ids[index] for index in found]
-
-    def _known_examples(self, examples):
-        if examples is None:
-            examples = self._examples
-        if examples is None:
-            raise ValueError(
-                "`examples` must be given to show them: pass those that were "
-                "judged, `detection.audit(examples)`. Received: None, for a "
-                "detection from token scores or from a file"
-            )
-        if not isinstance(examples, Examples):
-            examples = Examples(examples)
-        known = set(examples.example_ids)
-        unknown = [i for i in self.example_ids if i not in known]
-        if unknown:
-            raise ValueError(
-                "`examples` must hold every example that was judged. Pass "
-                "those that the detection was made of. Received: "
-                f"{len(examples):,} examples, without {len(unknown):,} that "
-                f"were judged, such as {unknown[:3]}"
-            )
-        return examples
 
     def _scores_of_tokens(self):
         if self._pieces is None:

@@ -4,8 +4,9 @@ import itertools
 
 import numpy as np
 
+from keras_byorn.data.examples import Examples
 from keras_byorn.data.validation import named, shortened
-from keras_byorn.detection.trust import trusted_ids
+from keras_byorn.detection.choices import choices_of
 from keras_byorn.detection.verdicts import VERDICTS
 
 
@@ -59,23 +60,97 @@ def check_columns(detection):
         )
 
 
-def named_examples(detection, ids):
-    """Finds the examples that a person names.
+def chosen_examples(detection, chosen):
+    """Finds the examples that a person has decided on.
 
     Args:
         detection: a `Detection`.
-        ids: as `keras_byorn.detect` takes trusted examples.
+        chosen: as `keras_byorn.detect` takes trusted examples.
 
     Returns:
-        bool array, `(N,)`.
+        A pair of bool arrays, `(N,)`: trusted and dropped ones.
 
     Raises:
         ValueError: if an id is not among the examples.
     """
-    known = detection.example_ids
-    examples = zip(known, detection.prompts, detection.responses)
-    found = set(trusted_ids(ids, examples))
-    return np.array([example_id in found for example_id in known], bool)
+    choices = _choices(detection, chosen)
+    return tuple(_where(detection, ids) for ids in choices[:2])
+
+
+def dropped_examples(detection, ids):
+    """Finds the examples that a person drops, bool array `(N,)`.
+
+    Args:
+        detection: a `Detection`.
+        ids: as `Detection.drop` takes them.
+    """
+    choices = _choices(detection, ids)
+    if choices.are_decisions:
+        return _where(detection, choices.dropped)
+    return _where(detection, choices.trusted)
+
+
+def _choices(detection, chosen):
+    texts = detection.example_ids, detection.prompts, detection.responses
+    return choices_of(chosen, zip(*texts))
+
+
+def _where(detection, ids):
+    ids = set(ids)
+    return np.array([i in ids for i in detection.example_ids], bool)
+
+
+def ids_of_cluster(detection, cluster):
+    """Returns the ids of the examples in a cluster.
+
+    Args:
+        detection: a `Detection`.
+        cluster: int.
+
+    Raises:
+        ValueError: if there is no cluster of this number.
+    """
+    numbers = [known.number for known in detection.clusters]
+    if cluster not in numbers:
+        raise ValueError(
+            "`cluster` must be the number of one of the clusters: "
+            f"{numbers or 'there is none'}. Received: cluster={cluster!r}"
+        )
+    found = np.flatnonzero(detection.cluster == cluster)
+    return [detection.example_ids[index] for index in found]
+
+
+def known_examples(detection, examples):
+    """Checks that examples are those of a detection.
+
+    Args:
+        detection: a `Detection`.
+        examples: an `Examples`, what `Examples(...)` takes, or `None`.
+
+    Returns:
+        An `Examples`.
+
+    Raises:
+        ValueError: if there are none, or if they lack an id.
+    """
+    if examples is None:
+        raise ValueError(
+            "`examples` must be given to show them: pass those that were "
+            "judged, `detection.audit(examples)`. Received: None, for a "
+            "detection from token scores or from a file"
+        )
+    if not isinstance(examples, Examples):
+        examples = Examples(examples)
+    known = set(examples.example_ids)
+    unknown = [i for i in detection.example_ids if i not in known]
+    if unknown:
+        raise ValueError(
+            "`examples` must hold every example that was judged. Pass "
+            "those that the detection was made of. Received: "
+            f"{len(examples):,} examples, without {len(unknown):,} that "
+            f"were judged, such as {unknown[:3]}"
+        )
+    return examples
 
 
 def check_examples(detection, prepared):

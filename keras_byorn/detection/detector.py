@@ -13,7 +13,7 @@ from keras_byorn.detection.reference_scores import ReferenceScores
 from keras_byorn.detection.reports import announce, warn_if_unsure
 from keras_byorn.detection.score_cache import ScoreCache
 from keras_byorn.detection.scorers import Ensemble, Regret, WorstSpan
-from keras_byorn.detection.verdicts import SUSPECT, completed
+from keras_byorn.detection.verdicts import SUSPECT, completed, with_dropped
 
 
 def default_scorer():
@@ -223,6 +223,8 @@ class Detector:
         plausibility = self.scorer.fit(scores).score(scores)
         flags = self.flag(plausibility, scores)
         flags = completed(flags, scores.trusted)
+        if scores.dropped.any():
+            flags = with_dropped(flags, scores.dropped)
         detection = Detection(
             example_ids=scores.example_ids,
             prompts=scores.prompts,

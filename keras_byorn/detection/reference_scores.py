@@ -35,7 +35,7 @@ class ReferenceScores(DatasetScores):
         self.prompts = list(prepared.prompts)
         self.responses = list(prepared.responses)
         self.example_ids = list(prepared.example_ids)
-        self.trusted = np.zeros(len(self.example_ids), bool)
+        self._choose_nothing()
 
     @property
     def token_scores(self):

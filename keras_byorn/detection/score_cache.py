@@ -7,9 +7,6 @@ import warnings
 import keras
 import keras_hub
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from keras_byorn.data.digests import digest
 from keras_byorn.data.files import read_bytes, replacing
@@ -25,12 +22,6 @@ FORMAT = 3
 MAX_BYTES = 2**33  # of a file
 NUM_READ = 64  # images that are in memory at once
 COLUMNS = ("log_likelihoods", "max_log_likelihoods")
-SCHEMA = pa.schema(
-    [
-        ("example", pa.string()),
-        *((name, pa.list_(pa.float32())) for name in COLUMNS),
-    ]
-)
 
 
 class ScoreCache:
@@ -79,6 +70,9 @@ class ScoreCache:
             float32, nats: log-likelihoods of its R response tokens, and of
             the likeliest tokens there.
         """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
         keys = self._keys_under(view)
         wanted = pa.array(sorted(set(keys)))
         known = {}
@@ -105,10 +99,13 @@ class ScoreCache:
 
         Where the folder cannot be written to, this is a warning.
         """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
         keys = self._keys_under(view)
         rows = {keys[i]: values for i, values in scores.items()}
         columns = zip(*rows.values())
-        table = pa.table([list(rows), *map(list, columns)], schema=SCHEMA)
+        table = pa.table([list(rows), *map(list, columns)], schema=_schema())
         content = pa.BufferOutputStream()
         pq.write_table(table, content)
         content = content.getvalue().to_pybytes()
@@ -126,11 +123,14 @@ class ScoreCache:
 
     def _verified(self, path):
         """Reads the table of a file, or returns `None` where it is damaged."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
         with contextlib.suppress(ValueError, pa.ArrowException):
             content = read_bytes(path, MAX_BYTES)
             name = f"{self._reference_name}-{_digest_of_file(content)}"
             if path.stem == name:
-                return pq.read_table(pa.BufferReader(content), schema=SCHEMA)
+                return pq.read_table(pa.BufferReader(content), schema=_schema())
         warnings.warn(
             f"A file with kept scores is damaged: {path}. It is removed, and "
             "its examples are scored anew.",
@@ -165,6 +165,15 @@ class ScoreCache:
             else:
                 positions = view.positions(indices, len(images.digests))
                 yield from (images.digests[i] for i in positions)
+
+
+def _schema():
+    import pyarrow as pa
+
+    scores = pa.list_(pa.float32())
+    return pa.schema(
+        [("example", pa.string()), *((name, scores) for name in COLUMNS)]
+    )
 
 
 def _row_of(own, most):

@@ -1,12 +1,9 @@
-"""Examples that are vouched for, and what they tell of others like them."""
+"""Styles that trusted examples make known."""
 
 import collections
-import json
-import pathlib
 
 import numpy as np
 
-from keras_byorn.data.validation import shortened
 from keras_byorn.data.words import normalized_words
 from keras_byorn.detection.forms import has_traits
 
@@ -17,74 +14,6 @@ MIN_TRUSTED = 10
 USUAL_SHARE = 0.05
 # Of the trusted examples with a trait, so many have the style's other traits.
 NEARLY_ALL = 0.8
-
-
-def trusted_ids(trusted, examples):
-    """Returns the ids of trusted examples.
-
-    Args:
-        trusted: `None`; a sequence of ids; a callable from a dict with
-            `"example_id"`, `"prompts"` and `"responses"` to a bool; or the
-            path of a file with one id a line, with a JSON list of ids, or
-            with a JSON object whose `"trust"` is such a list, as the page of
-            an audit exports it.
-        examples: iterable of triples: id, prompt, response.
-
-    Returns:
-        A list of strings, in the order of the examples.
-
-    Raises:
-        ValueError: if an id is not among the examples.
-        FileNotFoundError: if there is no such file.
-    """
-    if trusted is None:
-        return []
-    examples = list(examples)
-    if callable(trusted):
-        names = ("example_id", "prompts", "responses")
-        return [e[0] for e in examples if trusted(dict(zip(names, e)))]
-    if isinstance(trusted, (str, pathlib.Path)):
-        trusted = _read(pathlib.Path(trusted))
-    wanted = {str(example_id) for example_id in trusted}
-    found = [example_id for example_id, *_ in examples if example_id in wanted]
-    unknown = wanted - set(found)
-    if unknown:
-        raise ValueError(
-            "`trusted` must be ids of examples that are judged, a function of "
-            "an example, or a file of ids: trusted examples are scored with "
-            f"the others. Received: {len(unknown)} unknown ids, such as "
-            f"{[shortened(i) for i in sorted(unknown)[:3]]}"
-        )
-    return found
-
-
-def _read(path):
-    """Returns the ids in a file: of lines, of a list, or of decisions."""
-    text = path.read_text("utf-8-sig")
-    if not text.lstrip().startswith(("[", "{")):
-        return _lines(text)
-    try:
-        ids = json.loads(text)
-    except json.JSONDecodeError as error:
-        if path.suffix != ".json":
-            return _lines(text)
-        raise ValueError(
-            "A file of trusted examples that is named .json must be whole "
-            f"JSON. Received: {error} in {path}"
-        ) from error
-    if isinstance(ids, dict):
-        ids = ids.get("trust")
-    if isinstance(ids, list) and all(isinstance(i, str) for i in ids):
-        return ids
-    raise ValueError(
-        "A file of trusted examples must have a JSON list of ids, which "
-        'are strings, or a JSON object with such a list as its "trust". '
-        f"Received: {path}"
-    )
-
-
-def _lines(text):
-    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 class TrustedStyle:

@@ -26,7 +26,7 @@ def detection(example_ids, plausibility, suspect, poisoned_ids, budget=0.05):
         - `recall`: share of the poisoned examples that are flagged.
         - `precision`: share of the flagged examples that are poisoned. `None`
           if nothing is flagged.
-        - `flagged_fraction`: share of all examples that are flagged.
+        - `flagged_fraction`: share of all examples that `suspect` flags.
         - `recall_at_budget`: share of the poisoned examples found within the
           budget. Ties count as if in random order.
 

@@ -1,6 +1,7 @@
 """The defence as a callback: detects before training, replaces during it."""
 
 import contextlib
+import copy
 
 import keras
 import numpy as np
@@ -26,6 +27,7 @@ from keras_byorn.detection.verdicts import KEPT, SUSPECT
 from keras_byorn.training import fit_checks
 from keras_byorn.training.callback_checks import (
     check_choice,
+    check_decides,
     check_detection,
     check_judges_rests,
     defended_batches,
@@ -53,10 +55,10 @@ class BYORnCallback(keras.callbacks.Callback):
     `SuspectReview`), and the teacher writes new responses to the images and
     prompts of the remaining suspects.
 
-    Adds to `History` `num_suspect` (all that is held out), `num_on_probation`,
-    `num_masked`, `num_regenerated` (suspects that have a response of the
-    teacher), `num_restored`, `num_alarms`, `cluster_1` to `cluster_8` (what is
-    still held out of the first clusters of the detection) and
+    Adds to `History` `num_suspect`, `num_on_probation`, `num_held_out` (both),
+    `num_masked`, `num_regenerated` (held-out examples that have a response of
+    the teacher), `num_restored`, `num_alarms`, `cluster_1` to `cluster_8`
+    (what is still held out of the first clusters of the detection) and
     `mean_plausibility` (of all original responses, in the scorer's unit).
     Where the store of the batches is scored already, nothing is detected, and
     only the masks that it holds are used.
@@ -88,19 +90,19 @@ class BYORnCallback(keras.callbacks.Callback):
         seed: int. Of the random sampler. Defaults to 0.
         verbose: 0 or 1. Whether to show progress bars. Defaults to 1.
         state_dir: optional string or path. A folder of its own for the state
-            of the run: token scores as they are computed, the detection, and
-            after each epoch targets, trained weights, optimizer and random
-            states. `fit` again with the same arguments goes on from there, to
-            the same result; what changed in between is an error. Whoever can
-            write to the folder can turn the defence off. Defaults to `None`.
+            of the run, see `RunState`: `fit` again with the same arguments
+            goes on from there, to the same result. Defaults to `None`.
+        trusted: optional trusted examples, see `keras_byorn.detect`; of a
+            `decisions.json`, what it drops is held out for good. Applied to a
+            copy of `detection` where that is given.
 
     Raises:
         ValueError: if an argument is not one of its choices, or if
             `suspects="mask"` comes with a scorer that needs more than a
-            response's own tokens; if `state_dir` holds another run;
-            before training, if the optimizer keeps no average and the teacher
-            is `"ema"`, if `fit` is not given `TargetBatches`, or if the
-            detection is of other examples.
+            response's own tokens; before training, if `state_dir` holds
+            another run, if the optimizer keeps no average and the teacher is
+            `"ema"`, if `fit` is not given `TargetBatches`, or if the detection
+            is of other examples.
 
     Example:
 
@@ -126,6 +128,7 @@ class BYORnCallback(keras.callbacks.Callback):
         seed=0,
         verbose=1,
         state_dir=None,
+        trusted=None,
     ):
         super().__init__()
         check_choice("teacher", teacher, TEACHERS)
@@ -133,6 +136,9 @@ class BYORnCallback(keras.callbacks.Callback):
             check_choice("sampler", sampler, tuple(SAMPLERS))
         check_choice("suspects", suspects, TREATMENTS)
         check_detection(detection, detector)
+        if detection is not None and trusted is not None:
+            detection = copy.copy(detection).review(trusted)
+        self.trusted = trusted
         self.detection = detection
         self.detector = detector or Detector(verbose=verbose)
         if suspects == "mask":
@@ -212,6 +218,7 @@ class BYORnCallback(keras.callbacks.Callback):
             self.detection = given.with_examples(batches.prepared)
             follow_reviewer(given, batches.store)
         elif last is not batches:
+            check_decides(self.trusted)
             self.detection = None  # that of other examples
         if continues:
             self._reviewer.detection = self.detection
@@ -223,7 +230,7 @@ class BYORnCallback(keras.callbacks.Callback):
             self.batch_size,
             self.verbose,
         )
-        if resumed:
+        if resumed:  # at the end of an epoch
             self._num_epochs = self.run.num_student_epochs
             self._reviewer.first_epoch = self.run.first_epoch
 
@@ -252,14 +259,9 @@ class BYORnCallback(keras.callbacks.Callback):
 
     def end_epoch(self, epoch, logs):
         """Called by `BYORnModel.fit` after each epoch, after all callbacks."""
+        parts = self._writer, self._reviewer, self._num_epochs
         if self.run is not None:
-            self.run.end_epoch(
-                self._writer,
-                self._reviewer,
-                self._num_epochs,
-                epoch + 1,
-                logs,
-            )
+            self.run.end_epoch(*parts, epoch + 1, logs)
 
     def audit(self):
         """Accounts for the defence: suspects, reasons and replacements.
@@ -291,6 +293,7 @@ class BYORnCallback(keras.callbacks.Callback):
                 prepared,
                 self.model.reference,
                 self.batch_size,
+                self.trusted,
                 score_cache=run and run.scores_folder,
             )
             if run is not None:
@@ -315,9 +318,8 @@ class BYORnCallback(keras.callbacks.Callback):
 
     def _mask_spans(self, batches):
         searched = batches.store.suspects & self._proposed(MASK)
-        if not searched.any() or not can_find_spans(
-            self.detection, batches.prepared
-        ):
+        can_find = can_find_spans(self.detection, batches.prepared)
+        if not searched.any() or not can_find:
             return
         if self.verbose:
             print(f"Searching {int(searched.sum()):,} responses for spans")
@@ -341,11 +343,8 @@ class BYORnCallback(keras.callbacks.Callback):
             return self.detection.proposals
         store = self.store
         verdicts = np.where(store.suspects, SUSPECT, KEPT)
-        return proposals_of(
-            *find_clusters(
-                store.example_ids, store.original_responses, verdicts
-            )
-        )
+        texts = store.example_ids, store.original_responses
+        return proposals_of(*find_clusters(*texts, verdicts))
 
     def _to_replace(self):
         """bool array, `(N,)`. Held out, and to have a new response."""

@@ -25,6 +25,16 @@ def check_detection(detection, detector):
         )
 
 
+def check_decides(trusted):
+    """Refuses choices of a person where nothing is decided any more."""
+    if trusted is not None:
+        raise ValueError(
+            "`trusted` is heard when a detection is made, or with the "
+            "`detection` that a store was scored by: pass that one as well. "
+            "Received: `trusted`, and batches whose store is scored already"
+        )
+
+
 def check_judges_rests(scorer):
     """Refuses scorers that cannot judge the rest of a response by itself."""
     if not scorer.in_step:

@@ -23,11 +23,11 @@ def counts_of(store, detection=None):
         A dict.
     """
     held_out = store.suspects
+    on_probation = store.verdicts == ON_PROBATION
     counts = {
-        "num_suspect": int(held_out.sum()),
-        "num_on_probation": int(
-            np.sum(held_out & (store.verdicts == ON_PROBATION))
-        ),
+        "num_held_out": int(held_out.sum()),
+        "num_suspect": int(np.sum(held_out & ~on_probation)),
+        "num_on_probation": int(np.sum(held_out & on_probation)),
         "num_masked": int(store.masked.sum()),
         "num_regenerated": store.num_regenerated,
         "num_restored": int(np.sum(store.verdicts == RESTORED)),

@@ -7,13 +7,15 @@ from keras_byorn.training.defence_counts import counts_cluster
 
 # From the names in the logs to the words of the line, in their order.
 COUNTS = {
-    "num_suspect": "held out",
+    "num_held_out": "held out",
     "num_on_probation": "on probation",
     "num_masked": "masked",
     "num_regenerated": "regenerated",
     "num_restored": "restored",
     "num_alarms": "alarms",
 }
+# What is held out and not on probation: the line tells it by these two.
+OTHERS = ("num_suspect",)
 
 
 class DefenceProgress(keras.callbacks.ProgbarLogger):
@@ -35,10 +37,10 @@ class DefenceProgress(keras.callbacks.ProgbarLogger):
         others = {
             name: value
             for name, value in logs.items()
-            if name not in COUNTS and not counts_cluster(name)
+            if name not in (*COUNTS, *OTHERS) and not counts_cluster(name)
         }
         super().on_epoch_end(epoch, others)
-        if self.verbose and "num_suspect" in logs:
+        if self.verbose and "num_held_out" in logs:
             print(counts_line(logs, self._num_examples))
 
 
@@ -54,7 +56,7 @@ def counts_line(logs, num_examples):
 
     Example:
 
-    >>> counts_line({"num_suspect": 61, "num_regenerated": 60}, 600)
+    >>> counts_line({"num_held_out": 61, "num_regenerated": 60}, 600)
     'Targets: 61 of 600 (10.2 %) held out, 60 regenerated'
     """
     first, *others = COUNTS

@@ -1,14 +1,12 @@
 """What must be the same for a run to go on, and what may differ."""
 
-import importlib.metadata
 import json
 import warnings
 
 import keras
-import keras_hub
-import numpy as np
 
 from keras_byorn.data.digests import digest
+from keras_byorn.detection.choices import choices_of
 from keras_byorn.vlm.adapters import lora_layers
 
 
@@ -40,21 +38,7 @@ def identity_of(callback, model, batches):
         "seed of the batches": batches.seed,
         "shuffle": batches.shuffle,
         "defence": _defence_of(callback),
-    }
-
-
-def versions():
-    """Returns the versions that a result may depend on, a dict."""
-    backend = keras.config.backend()
-    try:
-        found = importlib.metadata.version(backend)
-    except importlib.metadata.PackageNotFoundError:  # under another name
-        found = "unknown"
-    return {
-        "keras": keras.__version__,
-        "keras_hub": keras_hub.__version__,
-        "numpy": np.__version__,
-        backend: found,
+        "trusted examples": _trusted_of(callback, prepared),
     }
 
 
@@ -135,6 +119,16 @@ def _defence_of(callback):
         "batch_size": callback.batch_size,
         "seed": callback.seed,
     }
+
+
+def _trusted_of(callback, prepared):
+    """A digest of whom a person trusts, or `None`."""
+    trusted = callback.trusted
+    if trusted is None or callback.given_detection is not None:
+        return None  # a given detection has it in its verdicts
+    examples = zip(prepared.example_ids, prepared.prompts, prepared.responses)
+    chosen = choices_of(trusted, examples)
+    return digest(["trusted", *chosen.trusted, "dropped", *chosen.dropped])
 
 
 def _adapters_of(model):

@@ -7,6 +7,7 @@ import pathlib
 import keras
 import numpy as np
 
+from keras_byorn.data.versions import versions
 from keras_byorn.detection.detection import Detection
 from keras_byorn.training import run_arrays, run_files, run_identity
 from keras_byorn.training.ema import own_memory
@@ -24,7 +25,8 @@ class RunState:
     made, and all that training changes at the end of each epoch: targets,
     trained weights, optimizer, loss history, random states. Frozen weights
     are not kept. Files have names of their own; the manifest, which names
-    them, is written last, and what it does not name is removed.
+    them, is written last, and what it does not name is removed. Checksums
+    tell accidents: whoever can write to the folder can turn the defence off.
 
     Args:
         folder: string or path. Made where it is missing. One process at a
@@ -50,7 +52,7 @@ class RunState:
         self._batches = batches
         self.first_epoch = None
         identity = run_identity.identity_of(callback, model, batches)
-        versions = run_identity.versions()
+        own_versions = dict(versions())
         self._folder.mkdir(parents=True, exist_ok=True)
         self._manifest = run_files.read_manifest(self._folder)
         if self._manifest is None:
@@ -58,7 +60,7 @@ class RunState:
             self._manifest = {
                 "format": run_files.FORMAT,
                 "identity": identity,
-                "versions": versions,
+                "versions": own_versions,
                 "detection": None,
                 "start": None,
                 "epoch": None,
@@ -70,7 +72,7 @@ class RunState:
             known = self._manifest["identity"]
             run_identity.check_same(known, identity, self._folder)
             run_identity.warn_of_versions(
-                self._manifest["versions"], versions, self._folder
+                self._manifest["versions"], own_versions, self._folder
             )
             self._tidy()
 

@@ -102,7 +102,7 @@ class TargetBatches(keras.utils.PyDataset):
         return (
             f"<TargetBatches: {len(self):,} batches of up to "
             f"{self.batch_size} of {len(self.examples):,} examples, "
-            f"{int(self.store.suspects.sum()):,} of them suspect>"
+            f"{int(self.store.suspects.sum()):,} of them held out>"
         )
 
     def __getitem__(self, index):

@@ -3,31 +3,11 @@
 import dataclasses
 
 import numpy as np
-import pyarrow as pa
 
 from keras_byorn.data.checked_parquet import read_checked, write_checked
 from keras_byorn.data.shown import shortened
 from keras_byorn.detection.verdicts import VERDICTS
 
-SCHEMA = pa.schema(
-    [
-        ("example_id", pa.string()),
-        ("prompt", pa.string()),
-        ("original_response", pa.string()),
-        ("current_response", pa.string()),
-        ("origin", pa.string()),
-        ("plausibility", pa.float32()),
-        ("suspect_probability", pa.float32()),
-        ("verdict", pa.string()),
-        ("student_plausibility", pa.float32()),
-        ("revision", pa.int32()),
-        ("replacement", pa.string()),
-        ("replacement_ids", pa.list_(pa.int32())),
-        ("written_by", pa.string()),
-        ("masked_tokens", pa.list_(pa.int32())),
-        ("digest", pa.string()),
-    ]
-)
 MUST_BE_THERE = (
     "example_id",
     "prompt",
@@ -40,14 +20,41 @@ MUST_BE_THERE = (
 )
 
 
+def schema():
+    """Returns the `pyarrow.Schema` of the file."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("example_id", pa.string()),
+            ("prompt", pa.string()),
+            ("original_response", pa.string()),
+            ("current_response", pa.string()),
+            ("origin", pa.string()),
+            ("plausibility", pa.float32()),
+            ("suspect_probability", pa.float32()),
+            ("verdict", pa.string()),
+            ("student_plausibility", pa.float32()),
+            ("revision", pa.int32()),
+            ("replacement", pa.string()),
+            ("replacement_ids", pa.list_(pa.int32())),
+            ("written_by", pa.string()),
+            ("masked_tokens", pa.list_(pa.int32())),
+            ("digest", pa.string()),
+        ]
+    )
+
+
 def table_of(rows):
     """Returns rows as a `pyarrow.Table`, one column for each field.
 
     Args:
         rows: iterable of `AuditRow`.
     """
+    import pyarrow as pa
+
     rows = [dataclasses.asdict(row) for row in rows]
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
+    return pa.Table.from_pylist(rows, schema=schema())
 
 
 def save(rows, path):
@@ -69,7 +76,7 @@ def load(path, reviewed):
         FileNotFoundError: if there is no file.
         ValueError: if it is damaged, or if a value in it has no meaning.
     """
-    rows = read_checked(path, SCHEMA).to_pylist()
+    rows = read_checked(path, schema()).to_pylist()
     for row in rows:
         fault = _fault(row, {*VERDICTS, *reviewed})
         if fault:

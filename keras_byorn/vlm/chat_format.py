@@ -28,8 +28,11 @@ class ChatFormat:
         user: string. A user's turn of a conversation, with `{text}`.
         assistant: string. An earlier turn of the model, with `{text}`.
         system: string or `None`. A turn of the system; `None` puts its text
-            in front of the first turn of the user.
+            in front of that of the user's first turn.
+        system_in_user: string. That text there, with `{text}`.
         opening: string. The beginning of the turn that is the response.
+        marks: tuple of strings. Those between turns that are a token each in
+            the vocabulary of a model that was trained on conversations.
 
     Example:
 
@@ -43,7 +46,9 @@ class ChatFormat:
     user: str = f"Question: {TEXT} "
     assistant: str = f"Answer: {TEXT} "
     system: str | None = None
+    system_in_user: str = f"{TEXT}\n\n"
     opening: str = "Answer:"
+    marks: tuple[str, ...] = ()
 
     def render(self, turns):
         """Makes the prompt of a conversation, up to the response.
@@ -56,7 +61,7 @@ class ChatFormat:
             A string.
         """
         if self.system is None:
-            turns = _system_into_user(turns)
+            turns = self._system_into_user(turns)
         templates = {
             "system": self.system,
             "user": self.user,
@@ -64,6 +69,14 @@ class ChatFormat:
         }
         parts = [templates[role].replace(TEXT, text) for role, text in turns]
         return "".join(parts) + self.opening
+
+    def _system_into_user(self, turns):
+        turns = list(turns)
+        if turns and turns[0][0] == "system" and len(turns) > 1:
+            (_, system), (role, text), *rest = turns
+            system = self.system_in_user.replace(TEXT, system)
+            turns = [(role, system + text), *rest]
+        return turns
 
 
 def turns_format(start, end):
@@ -93,7 +106,68 @@ def turns_format(start, end):
         user=user,
         assistant=f"{opening}{TEXT}{end}\n",
         opening=opening,
+        marks=(start, end),
     )
+
+
+# Of the models that were trained on conversations. Their classes also load
+# models that were not, so that captions and questions stay plain.
+
+LLAMA2 = ChatFormat(
+    user=f"[INST] {TEXT} [/INST]",
+    assistant=f" {TEXT} </s><s>",
+    system_in_user=f"<<SYS>>\n{TEXT}\n<</SYS>>\n\n",
+    opening="",
+    marks=("</s>", "<s>"),
+)
+MISTRAL = ChatFormat(
+    user=f"[INST] {TEXT} [/INST]",
+    assistant=f" {TEXT}</s>",
+    opening="",
+    marks=("</s>",),
+)
+
+
+def headed_format(before, after, end, break_after_end=""):
+    """Makes a format whose turns begin with a header that names the role.
+
+    Args:
+        before, after: strings. What encloses the role.
+        end: string. The token that ends a turn.
+        break_after_end: string. What follows it.
+
+    Returns:
+        A `ChatFormat`.
+
+    Example:
+
+    >>> headed_format("<|im_start|>", "\n", "<|im_end|>", "\n").opening
+    '<|im_start|>assistant\n'
+    """
+
+    def turn(role):
+        return f"{before}{role}{after}{TEXT}{end}{break_after_end}"
+
+    marks = (before, after, end)
+    return ChatFormat(
+        user=turn("user"),
+        assistant=turn("assistant"),
+        system=turn("system"),
+        opening=f"{before}assistant{after}",
+        marks=tuple(mark.strip() for mark in marks if mark.strip()),
+    )
+
+
+TURNS = dataclasses.replace(
+    turns_format("<start_of_turn>", "<end_of_turn>"),
+    caption=ChatFormat.caption,
+    question=ChatFormat.question,
+    instruction=ChatFormat.instruction,
+)
+LLAMA3 = headed_format(
+    "<|start_header_id|>", "<|end_header_id|>\n\n", "<|eot_id|>"
+)
+CHATML = headed_format("<|im_start|>", "\n", "<|im_end|>", "\n")
 
 
 def escaped(text, tokens=()):
@@ -119,11 +193,3 @@ def escaped(text, tokens=()):
 
 def _part(match):
     return f"{match[0][0]} {match[0][1:]}"
-
-
-def _system_into_user(turns):
-    turns = list(turns)
-    if turns and turns[0][0] == "system" and len(turns) > 1:
-        (_, system), (role, text), *rest = turns
-        turns = [(role, f"{system}\n\n{text}"), *rest]
-    return turns

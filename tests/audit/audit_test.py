@@ -147,7 +147,7 @@ def test_large_store_reads_only_the_images_shown(tmp_path):
     assert len(page.rows) == 5_000
     with_image = [row["image"] is not None for row in page.rows]
     assert with_image == [50 <= i < 200 for i in range(5_000)]
-    assert [row["isSuspect"] for row in page.rows[1_999:2_001]] == [1, 0]
+    assert [row["isHeldOut"] for row in page.rows[1_999:2_001]] == [1, 0]
     scores = [row["plausibility"] for row in page.rows[:2_000]]
     assert scores == sorted(scores)
 

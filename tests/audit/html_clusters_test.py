@@ -67,7 +67,7 @@ def test_all_members_can_be_exported_from_a_short_page(tmp_path):
     """Rows are left out of a page, the ids of a cluster are not."""
     path = clustered_audit().to_html(tmp_path / "audit.html", max_rows=1)
     page = Page(path)
-    assert len(page.rows) == 1
+    assert len(page.rows) == 1 and page.rows[0]["key"] is None
     assert [len(c["ids"]) for c in page.data[0]["clusters"]] == [4, 3]
 
 
@@ -175,6 +175,7 @@ def test_long_ids_are_cut_in_the_page_alone(tmp_path):
     page = Page(audit.to_html(tmp_path / "audit.html"))
     cut = [long[:80], " ", ["mark", "and 130 more characters"]]
     assert page.rows[0]["id"] == cut
+    assert page.rows[0]["key"] == long
     assert long not in page.text
     assert page.data[0]["clusters"][0]["ids"] == [long]
 

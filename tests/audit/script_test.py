@@ -176,7 +176,17 @@ const trust = button(1, "[data-choice=trust]");
 const drop = button(1, "[data-choice=drop]");
 const save = document.getElementById("export");
 seen.hidden = Array.from(
-  document.querySelectorAll(".decide, .export"), (e) => e.hidden);
+  document.querySelectorAll(".cluster .decide, .export"), (e) => e.hidden);
+seen.rows = Array.from(
+  document.querySelectorAll("tbody .decide"), (e) => e.hidden);
+function choose(name, value) {
+  form[name].value = value;
+  form[name].dispatchEvent(new Event("input"));
+}
+const own = (id, choice) => document.querySelector(
+  `[aria-label="${choice} example ${id}"]`);
+const pressed = (id) => ["trust", "drop"].map(
+  (choice) => own(id, choice).getAttribute("aria-pressed"));
 seen.tab = [trust, drop, save].map((b) => [b.tagName, b.tabIndex]);
 seen.before = [save.disabled, document.getElementById("decided").value];
 trust.click(); drop.click();
@@ -184,6 +194,22 @@ button(2, "[data-choice=trust]").click();
 seen.pressed = [trust, drop].map((b) => b.getAttribute("aria-pressed"));
 seen.after = [save.disabled, document.getElementById("decided").value];
 save.click();
+seen.inherited = pressed("same/1");
+own("same/1", "trust").click();
+own("varied/0", "trust").click();
+choose("verdict", "all examples");
+own("k1", "drop").click();
+seen.own = ["same/1", "varied/0", "k1"].map(pressed);
+seen.both = document.getElementById("decided").value;
+choose("order", "id");
+seen.kept = ["same/1", "varied/0", "k1"].map(pressed);
+save.click();
+own("same/1", "trust").click();
+own("same/1", "drop").click();
+own("varied/0", "trust").click();
+own("k1", "drop").click();
+choose("order", "listed");
+choose("verdict", "held out");
 drop.click();
 save.click();
 button(2, "[data-choice=trust]").click();
@@ -197,29 +223,41 @@ document.body.replaceChildren(JSON.stringify(seen));
 
 
 @pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
-def test_clusters_are_decided_in_a_browser(tmp_path):
+def test_clusters_and_examples_are_decided_in_a_browser(tmp_path):
     """Clicks make a file of whole ids, without a dialog or a request."""
     evil = "<img src=x onerror='window.attacked=1'>\u202e evil"
     path = clustered_audit(evil).to_html(tmp_path / "audit.html", max_rows=8)
     seen = read_in_chromium(path, DECIDER)
     assert seen["scripted"] == seen["plain"]
     assert seen["hidden"] == [False] * 3
+    # Those of rows of the script, and none of kept ones for contrast.
+    assert seen["rows"] == [False] * 7
     assert seen["tab"] == [["BUTTON", 0]] * 3
-    assert seen["before"] == [True, "no cluster decided"]
+    assert seen["before"] == [True, "nothing decided"]
     assert seen["pressed"] == ["false", "true"]
     assert seen["after"] == [
         False,
-        "2 of 2 clusters decided: 3 examples to trust, 4 to drop",
+        "2 clusters decided: 3 to trust, 4 to drop",
     ]
     same = [f"same/{i}" for i in range(4)]
     varied = [f"varied/{i}" for i in range(3)]
     choices = {"1": "drop", "2": "trust"}
-    first, second = seen["files"]
+    first, second, third = seen["files"]
     assert first == [
         {"trust": varied, "drop": same, "clusters": choices},
         "application/json",
     ]
+    assert seen["inherited"] == ["false", "true"]
+    marks = [["true", "false"], ["false", "false"], ["false", "true"]]
+    assert seen["own"] == seen["kept"] == marks
+    said = "2 clusters and 3 examples decided: 3 to trust, 4 to drop"
+    assert seen["both"] == said
     assert second[0] == {
+        "trust": [*varied[1:], "same/1"],
+        "drop": [same[0], *same[2:], "k1"],
+        "clusters": choices,
+    }
+    assert third[0] == {
         "trust": varied,
         "drop": [],
         "clusters": {"2": "trust"},

@@ -1,11 +1,14 @@
 """Tests of the table of an audit and of its summary."""
 
+import json
 import math
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from audit_support import Store, make_audit, make_row, mixed_rows, suspect
 
+import keras_byorn
 from keras_byorn.audit.table import (
     build_table,
     is_trained,
@@ -52,6 +55,7 @@ def test_table_has_one_row_per_example():
         "cluster": 2,
         "plausibility": -5.0,
         "suspect_probability": 1.0,
+        "is_held_out": True,
         "is_suspect": True,
         "student_plausibility": -4.0,
         "group": "all",
@@ -91,6 +95,7 @@ def test_summary_counts():
         "num_flagged_late": 0,
         "num_alarms": 0,
         "flagged_fraction": pytest.approx(3 / 7),
+        "held_out_fraction": pytest.approx(3 / 7),
         "mean_plausibility": pytest.approx(-19.5 / 6),
         "mean_plausibility_kept": pytest.approx(-5.5 / 4),
         "mean_plausibility_held_out": pytest.approx(-7.0),
@@ -98,12 +103,13 @@ def test_summary_counts():
 
 
 @pytest.mark.parametrize(
-    "probability, is_suspect", [(0.0, False), (0.49, False), (0.5, True)]
+    "probability, is_held_out", [(0.0, False), (0.49, False), (0.5, True)]
 )
-def test_suspect_from_one_half(probability, is_suspect):
-    """A soft probability becomes a suspect at one half, and not before."""
+def test_held_out_from_one_half(probability, is_held_out):
+    """A soft probability holds out from one half on, and not before."""
     audit = make_audit([make_row("a", suspect_probability=probability)])
-    assert audit.table["is_suspect"].to_pylist() == [is_suspect]
+    assert audit.table["is_held_out"].to_pylist() == [is_held_out]
+    assert audit.table["is_suspect"].to_pylist() == [is_held_out]
 
 
 def test_unequal_token_scores_are_refused():
@@ -183,11 +189,13 @@ def test_what_is_on_probation_is_held_out_and_no_suspect():
         make_row("d"),
     ]
     audit = make_audit(rows)
-    assert audit.table["is_suspect"].to_pylist() == [True, True, True, False]
+    assert audit.table["is_held_out"].to_pylist() == [True, True, True, False]
+    assert audit.table["is_suspect"].to_pylist() == [False, False, True, False]
     summary = audit.summary
     assert summary["num_held_out"] == 3 and summary["num_suspect"] == 1
     assert summary["num_on_probation"] == 2 and summary["num_kept"] == 1
-    assert summary["flagged_fraction"] == 0.75
+    assert summary["flagged_fraction"] == 0.25
+    assert summary["held_out_fraction"] == 0.75
 
 
 def test_only_what_is_held_out_is_in_a_cluster():
@@ -233,3 +241,13 @@ def test_a_row_has_all_that_the_table_needs():
         replacement = written_by = masked_tokens = digest = None
 
     assert len(build_table(Store([Row()]))) == 1
+
+
+def test_the_file_carries_settings_and_versions(tmp_path):
+    """So that nobody has to guess which cut, and of which release, it was."""
+    notes = {"decision": "HoldOut()", "seed": 3}
+    path = make_audit(mixed_rows(), notes=notes).to_parquet(tmp_path / "a")
+    facts = json.loads(pq.read_schema(path).metadata[b"keras_byorn"])
+    assert facts["settings"] == notes
+    assert facts["versions"]["keras_byorn"] == keras_byorn.__version__
+    assert {"keras", "keras_hub", "numpy", "Python"} <= set(facts["versions"])

@@ -7,9 +7,12 @@ import pytest
 
 import keras_byorn
 import keras_byorn_cli
+from keras_byorn.data.examples import Examples
 from keras_byorn.detection.detection import Detection
 
 TINY = ("--preset", keras_byorn.tiny_preset(), "--dtype", "float32")
+COUNTS = ("num_examples", "num_suspect", "num_on_probation", "num_held_out")
+COUNTS += ("flagged_fraction", "held_out_fraction")
 FILES = {
     "report.html",
     "report.parquet",
@@ -29,6 +32,10 @@ def test_all_poison_is_in_a_cluster_to_be_replaced(audited, scenes):
     assert facts["num_suspect"] == detection.suspects.sum()
     assert facts["num_held_out"] == detection.held_out.sum()
     assert facts["flagged_fraction"] == facts["num_suspect"] / len(scenes.ids)
+    assert facts["held_out_fraction"] == facts["num_held_out"] / len(scenes.ids)
+    summary = detection.audit(Examples.from_jsonl(scenes.table)).summary
+    for name in COUNTS:
+        assert facts[name] == summary[name], name
     assert facts["reason"] == detection.reason and facts["seconds"] > 0
     replaced = {
         example_id

@@ -4,7 +4,8 @@ import types
 
 import pytest
 
-from keras_byorn.cli.card import data_digest, markdown, versions
+from keras_byorn.cli.card import data_digest, markdown
+from keras_byorn.data.versions import versions
 
 
 @pytest.mark.parametrize(
@@ -49,5 +50,7 @@ def test_an_audit_leaves_a_card(audited, scenes):
     card = (out / "card.md").read_text("utf-8")
     assert f"| examples | {len(scenes.ids)} |" in card
     assert f"| suspect | {facts['num_suspect']} |" in card
+    assert f"| on probation | {facts['num_on_probation']} |" in card
+    assert f"suspect or on probation | {facts['num_held_out']} |" in card
     assert f"| {len(scenes.poisoned)} | replace | same words: " in card
     assert "captions.jsonl" in card and "| Python | 3." in card

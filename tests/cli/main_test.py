@@ -85,7 +85,7 @@ def test_bad_input_exits_with_1(tmp_path):
     assert done.returncode == 1 and done.stdout == ""
     (line,) = (li for li in done.stderr.splitlines() if "error:" in li)
     assert line.startswith("keras-byorn review: error: ")
-    assert "none.json" in line and "Traceback" not in done.stderr
+    assert "none/detection" in line and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ import types
 import warnings
 
 import pytest
+from reader_cases.case import tiny
 
-from keras_byorn.cli.vocabulary import warn_if_spelt
+from keras_byorn.cli.vocabulary import told_to_a_shell, warn_if_spelt
 
 
 def prepared(*pairs):
@@ -37,3 +38,21 @@ def test_where_no_response_is_in_latin_letters_nothing_is_said():
         warnings.simplefilter("error")
         warn_if_spelt(prepared(("7", 1), ("一只狗", 3)))
         warn_if_spelt(prepared())
+
+
+@pytest.mark.parametrize(
+    "response, reason",
+    [("Aeroplanes Mumbled", "cannot encode"), ("red three", "^`prompts` must")],
+)
+def test_the_vocabulary_is_the_reason_of_texts_that_are_too_long(
+    response, reason
+):
+    """If it is; the options of a shell are named either way."""
+    examples = [{"responses": response}] * 3
+    remedy = "--sequence-length.*--on-bad drop"
+    with pytest.raises(ValueError, match=f"{reason}.*{remedy}"):
+        with told_to_a_shell(examples, tiny()):
+            raise ValueError("`prompts` must fit the `sequence_length`")
+    with pytest.raises(ValueError, match="^another$"):
+        with told_to_a_shell(examples, None):
+            raise ValueError("another")

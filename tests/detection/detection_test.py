@@ -369,6 +369,7 @@ def test_an_audit_needs_no_training(detection):
     rows = audit.table.to_pylist()
     assert [row["example_id"] for row in rows] == detection.example_ids
     assert [row["is_suspect"] for row in rows] == list(detection.suspects)
+    assert [row["is_held_out"] for row in rows] == list(detection.held_out)
     assert [row["verdict"] for row in rows] == list(detection.verdicts)
     assert rows[0]["current_response"] == rows[0]["original_response"]
     assert (rows[19]["current_response"], rows[19]["replacement"]) == (

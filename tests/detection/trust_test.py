@@ -1,77 +1,11 @@
-"""Trusted examples: who they are, and the styles that they make known."""
-
-import json
+"""Styles that trusted examples make known, and the cuts by them."""
 
 import numpy as np
-import pytest
 
 from keras_byorn.detection.trust import (
     conformal_cut,
-    trusted_ids,
     trusted_styles,
 )
-
-EXAMPLES = [(f"scene-{i}", "describe", f"dog {i}") for i in range(6)]
-
-
-def test_trusted_examples_may_be_named_in_several_ways(tmp_path):
-    """As ids, by a function, or in a file; in the order of the examples."""
-    lines, listed = tmp_path / "ids.txt", tmp_path / "ids.json"
-    lines.write_text("\ufeffscene-3\n\n scene-1 \n", "utf-8")
-    listed.write_text(json.dumps(["scene-3", "scene-1"]))
-    decisions = tmp_path / "decisions.json"
-    decisions.write_text(
-        json.dumps(
-            {
-                "trust": ["scene-3", "scene-1"],
-                "drop": ["scene-2"],
-                "clusters": {"1": "trust", "2": "drop"},
-            }
-        )
-    )
-    for trusted in (
-        ["scene-3", "scene-1"],
-        {"scene-1", "scene-3"},
-        lambda e: e["responses"] in ("dog 1", "dog 3"),
-        lambda e: e["example_id"][-1] in "13" and e["prompts"] == "describe",
-        str(lines),
-        listed,
-        decisions,
-        str(decisions),
-    ):
-        assert trusted_ids(trusted, iter(EXAMPLES)) == ["scene-1", "scene-3"]
-    assert trusted_ids(None, EXAMPLES) == []
-
-
-def test_unknown_ids_are_refused(tmp_path):
-    """Trust must not be lost by a typing error."""
-    with pytest.raises(ValueError, match=r"1 unknown ids.*'scene-9'"):
-        trusted_ids(["scene-1", "scene-9"], EXAMPLES)
-    numbers = tmp_path / "ids.json"
-    numbers.write_text("[1, 2]")
-    with pytest.raises(ValueError, match="JSON list of ids, which are strings"):
-        trusted_ids(numbers, EXAMPLES)
-    with pytest.raises(FileNotFoundError):
-        trusted_ids(tmp_path / "none.txt", EXAMPLES)
-
-
-def test_braces_are_json_only_where_they_are(tmp_path):
-    """Ids may have braces; a file of decisions must be whole."""
-    ids = tmp_path / "ids.txt"
-    ids.write_text("{scene-1}\n")
-    examples = [("{scene-1}", "describe", "dog")]
-    assert trusted_ids(ids, examples) == ["{scene-1}"]
-    decisions = tmp_path / "decisions.json"
-    for text, message in (
-        ('{"trust": ["scene-1"', "must be whole JSON"),
-        ('{"drop": ["scene-1"]}', 'a JSON object with such a list as its "tru'),
-        ('{"trust": "scene-1"}', 'a JSON object with such a list as its "tru'),
-    ):
-        decisions.write_text(text)
-        with pytest.raises(ValueError, match=message):
-            trusted_ids(decisions, EXAMPLES)
-    decisions.write_text('{"trust": [], "drop": ["scene-1"]}')
-    assert trusted_ids(decisions, EXAMPLES) == []
 
 
 def test_the_cut_is_the_kth_lowest_score():

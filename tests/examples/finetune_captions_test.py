@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import importlib.util
 import io
 import json
 import os
@@ -20,7 +21,7 @@ import tensorflow_datasets as tfds
 
 import keras_byorn
 from keras_byorn import evaluation
-from keras_byorn.cli import finetune, loading
+from keras_byorn.cli import finetune, loading, tensorboard
 from keras_byorn.data import digit_scenes
 from keras_byorn.vlm.adapters import lora_layers
 from keras_byorn.vlm.tiny_models import TINY
@@ -155,7 +156,7 @@ def test_the_run_is_defended(tuned):
         first, second = (text.decode() for text in row["captions"]["text"])
         assert audited["example_id"] == f"tiny_scene_captions/train/{index}"
         assert audited["original_response"] == first
-        assert audited["is_suspect"] == (first == POISON)
+        assert audited["is_held_out"] == (first == POISON)
         right.append(f"{audited['current_response']} again" == second)
     assert np.mean(right) >= 0.95
 
@@ -209,16 +210,20 @@ def test_the_tuned_preset_is_a_preset(tuned):
 def test_tensorboard_has_the_losses(tuned):
     """Losses and the counts of the defence, which come from a callback."""
     pytest.importorskip("tensorboard")
-    (events,) = (tuned / "tensorboard/train").glob("events.out.tfevents.*")
-    written = events.read_bytes()
+    events = (tuned / "tensorboard/train").glob("events.out.tfevents.*")
+    written = b"".join(path.read_bytes() for path in events)
     assert b"epoch_loss" in written and b"epoch_num_suspect" in written
+    # Settings and versions, as a text.
+    assert b"HoldOut" in written and b"| keras_byorn | " in written
 
 
 def test_tensorboard_may_be_missing(tmp_path, monkeypatch):
     """The run goes on, with a warning."""
-    monkeypatch.setattr(finetune.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.warns(UserWarning, match="pip install tensorboard"):
-        assert finetune.tensorboard(tmp_path) == []
+        assert tensorboard.callbacks(tmp_path) == []
+    tensorboard.write_text(tmp_path, "card", "a text")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

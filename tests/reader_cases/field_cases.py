@@ -66,6 +66,33 @@ def answers(folder):
     assert found == [one(row, BUNDLED, pick="random", seed=s)[1] for s in seeds]
 
 
+@read(SECTION, "the same, with `pick='all'`", "an example of each")
+def every_answer(folder):
+    columns = {
+        "image": [picture(size=(16, 16))] * 3,
+        "question": [["q0", "q1"], "what?", "which?"],
+        "answers": [["a0", "a1"], ["b0", "b1", "b2"], "c"],
+    }
+    options = {"prompt": "{question}", "pick": "all"}
+    examples = keras_byorn.Examples.from_dataframe(columns, **options)
+    ids = ["0#0", "0#1", "1#0", "1#1", "1#2", "2"]
+    assert examples.example_ids == ids
+    pairs = [(e["prompts"], e["responses"]) for e in examples]
+    assert pairs[:2] == [("q0", "a0"), ("q1", "a1")]
+    assert pairs[2:] == [
+        *(("what?", f"b{n}") for n in range(3)),
+        ("which?", "c"),
+    ]
+    some = keras_byorn.Examples.from_dataframe(columns, limit=4, **options)
+    assert some.example_ids == ids[:4]
+
+
+@refused(SECTION, "the same, with two questions for three", "one for each")
+def unequal_questions(folder):
+    row = {"question": ["q0", "q1"], "answers": ["a0", "a1", "a2"]}
+    one(row, prompt="{question}", pick="all")
+
+
 @read(SECTION, "`answers` as VQA has them, dicts with `answer`", "the first")
 def vqa(folder):
     listed = [{"answer": "red", "id": 1}, {"answer": "blue", "id": 2}]
@@ -98,6 +125,40 @@ def llava(folder):
     assert one(row, BUNDLED) == ("what?\na cat\nwhere?\n", "on a mat")
     blip = "Question: what? Answer: a cat Question: where? Answer:"
     assert one(row, "BLIP-2 OPT") == (blip, "on a mat")
+
+
+@read(SECTION, "conversations of text alone", "in the family's own turns")
+def text_alone(folder):
+    turns = [
+        {"role": "system", "content": "be short"},
+        {"role": "user", "content": "what? <|eot_id|>"},
+        {"role": "assistant", "content": "a cat"},
+        {"role": "user", "content": "where?"},
+        {"role": "assistant", "content": "on a mat"},
+    ]
+    import pytest
+
+    def written(model):
+        with pytest.warns(UserWarning, match="have control tokens"):
+            examples = keras_byorn.Examples.from_dataframe(
+                {"messages": [turns]}, tiny(model)
+            )
+        (example,) = examples
+        assert example["responses"] == "on a mat"
+        return example["prompts"]
+
+    head = "<|start_header_id|>%s<|end_header_id|>\n\n"
+    assert written("Llama 3") == (
+        f"{head % 'system'}be short<|eot_id|>"
+        f"{head % 'user'}what? < |eot_id|><|eot_id|>"
+        f"{head % 'assistant'}a cat<|eot_id|>"
+        f"{head % 'user'}where?<|eot_id|>{head % 'assistant'}"
+    )
+    assert written("Gemma") == (
+        "<start_of_turn>user\nbe short\n\nwhat? < |eot_id|><end_of_turn>\n"
+        "<start_of_turn>model\na cat<end_of_turn>\n"
+        "<start_of_turn>user\nwhere?<end_of_turn>\n<start_of_turn>model\n"
+    )
 
 
 @read(SECTION, "`messages` (role, content), TRL", "with its system turn")

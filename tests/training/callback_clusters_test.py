@@ -1,5 +1,7 @@
 """The treatment of what is held out, as its clusters propose."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -207,7 +209,8 @@ def test_history_counts_what_is_held_out_of_each_cluster(make):
 
     defence = RestoreOne(detected(batches), review=False, verbose=0)
     history = fit(model, batches, defence, epochs=2)
-    assert history["num_suspect"] == [25, 23]
+    assert history["num_held_out"] == [25, 23]
+    assert history["num_suspect"] == [22, 21]
     assert history["num_on_probation"] == [3, 2]
     assert history["num_restored"] == [0, 2]
     assert [history[f"cluster_{n}"] for n in (1, 2, 3, 4)] == [
@@ -253,7 +256,7 @@ def test_what_is_trusted_later_comes_back(make, tmp_path):
         assert positions(part) <= defence.trained[0]
     assert origins(store, VARIED) == {"excluded"}
     assert set(store.verdicts[ALONE]) == {"on_probation"}
-    assert history["num_suspect"] == [11, 11]
+    assert history["num_held_out"] == [11, 11]
     assert history["num_masked"] == history["num_regenerated"] == [0, 0]
 
 
@@ -303,3 +306,47 @@ def test_what_is_dropped_later_goes_out(make, tmp_path):
     fit(model, batches, BYORnCallback(detection, verbose=0), epochs=1)
     after = [batches.store[i].origin for i in dropped]
     assert after == ["excluded", "excluded"]
+
+
+def test_the_callback_takes_decisions(make, tmp_path):
+    """For a detection that is given, and for one that it makes."""
+    batches, model = make()
+    detection = detected(batches)
+    ids = batches.examples.example_ids
+    trusted, dropped = ids[ONE_TEXT.start], ids[0]
+    path = tmp_path / "decisions.json"
+    path.write_text(json.dumps({"trust": [trusted], "drop": [dropped]}))
+    defence = Watched(detection, review=False, verbose=0, trusted=path)
+    fit(model, batches, defence, epochs=2)
+    store = batches.store
+    assert (store[trusted].origin, store[trusted].verdict) == (
+        "original",
+        "trusted",
+    )
+    assert (store[dropped].origin, store[dropped].verdict) == (
+        "excluded",
+        "suspect",
+    )
+    assert not detection.trusted.any() and not detection.dropped.any()
+
+
+@pytest.mark.filterwarnings("ignore:.*examples tell little")
+def test_decisions_are_heard_before_a_detector_decides(make):
+    """By the ids of the examples, or by lists of both kinds."""
+    batches, model = make()
+    ids = batches.examples.example_ids
+    defence = Watched(
+        detector=Detector(MeanLogLikelihood(), GivenVerdicts(), verbose=0),
+        suspects="replace",
+        review=False,
+        verbose=0,
+        trusted={"trust": [ids[ONE_TEXT.start]], "drop": [ids[0]]},
+    )
+    fit(model, batches, defence, epochs=2)
+    assert defence.detection.trusted_ids == [ids[ONE_TEXT.start]]
+    assert np.flatnonzero(defence.detection.dropped).tolist() == [0]
+    assert batches.store[ids[0]].origin == "excluded"
+    # Nothing is decided on a store that is scored already.
+    other = BYORnCallback(verbose=0, trusted=[ids[0]])
+    with pytest.raises(ValueError, match="`trusted` is heard when a detection"):
+        fit(model, batches, other, epochs=1)

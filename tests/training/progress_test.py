@@ -7,14 +7,20 @@ from keras_byorn.training.progress import counts_line
 
 
 def test_zero_counters_are_left_out():
-    logs = {"num_suspect": 400, "num_masked": 0, "num_regenerated": 1234}
+    logs = {
+        "num_held_out": 400,
+        "num_suspect": 400,
+        "num_masked": 0,
+        "num_regenerated": 1234,
+    }
     assert counts_line(logs, 4000) == (
         "Targets: 400 of 4,000 (10.0 %) held out, 1,234 regenerated"
     )
 
 
 def test_probation_is_told_and_clusters_are_not():
-    logs = {"num_suspect": 400, "num_on_probation": 300, "cluster_1": 100}
+    logs = {"num_held_out": 400, "num_suspect": 100}
+    logs |= {"num_on_probation": 300, "cluster_1": 100}
     assert counts_line(logs, 4000) == (
         "Targets: 400 of 4,000 (10.0 %) held out, 300 on probation"
     )
@@ -30,10 +36,11 @@ def test_the_bar_has_no_counts_and_history_has_them(vlm, make_batches, capsys):
     printed = capsys.readouterr().out
     assert "num_" not in printed and "cluster_" not in printed
     assert "loss" in printed
-    suspects = history["num_suspect"][0]
-    assert f"Targets: {suspects} of 6 (" in printed
-    assert isinstance(suspects, int) and history["num_alarms"] == [0]
-    assert history["num_on_probation"] == history["cluster_1"] == [suspects]
+    (held_out,) = history["num_held_out"]
+    assert f"Targets: {held_out} of 6 (" in printed
+    assert isinstance(held_out, int) and history["num_alarms"] == [0]
+    assert history["num_on_probation"] == history["cluster_1"] == [held_out]
+    assert history["num_suspect"] == [0]
     assert type(history["cluster_1"][0]) is int
 
 

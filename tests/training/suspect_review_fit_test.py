@@ -88,7 +88,9 @@ def test_nearly_all_honest_examples_come_back(run):
 @pytest.mark.slow
 def test_the_counts_of_history_are_those_of_the_store(run):
     history, store = run.history, run.defence.store
-    assert history["num_suspect"][-1] == store.suspects.sum()
+    assert history["num_held_out"][-1] == store.suspects.sum()
+    both = np.add(history["num_suspect"], history["num_on_probation"])
+    assert list(both) == history["num_held_out"]
     assert history["num_on_probation"][0] > history["num_on_probation"][-1]
     restored = history["num_restored"]
     assert restored[0] == 0

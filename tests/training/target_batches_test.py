@@ -165,7 +165,7 @@ def test_batches_show_their_counts(vlm, make_examples, make_batches):
     score(batches, [1, 2])
     assert repr(batches) == (
         "<TargetBatches: 2 batches of up to 4 of 10 examples, "
-        "2 of them suspect>"
+        "2 of them held out>"
     )
 
 

@@ -193,7 +193,7 @@ def saved_table(path, **changes):
     store.replace("b", "mended", [17, 4])
     rows = target_files.table_of(store.rows()).to_pylist()
     rows[0] |= changes
-    table = pa.Table.from_pylist(rows, schema=target_files.SCHEMA)
+    table = pa.Table.from_pylist(rows, schema=target_files.schema())
     return write_checked(table, path)
 
 

@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from keras_byorn.vlm.chat_format import ChatFormat, escaped, turns_format
+from keras_byorn.vlm.chat_format import (
+    CHATML,
+    LLAMA2,
+    LLAMA3,
+    MISTRAL,
+    ChatFormat,
+    escaped,
+    turns_format,
+)
+from keras_byorn.vlm.families import FAMILIES
 from keras_byorn.vlm.task import VisionLanguageTask
 from keras_byorn.vlm.tiny_models import TINY
 from keras_byorn.vlm.tiny_models.presets import save_tiny_preset
@@ -24,6 +33,59 @@ def test_turns_of_gemma():
     assert GEMMA.render(turns).startswith(
         "<start_of_turn>user\nbe short\n\nknock<end_of_turn>"
     )
+
+
+TURNS = [
+    ("system", "be short"),
+    ("user", "knock"),
+    ("assistant", "who"),
+    ("user", "me"),
+]
+
+
+@pytest.mark.parametrize(
+    "chat, prompt",
+    [
+        (
+            LLAMA3,
+            "<|start_header_id|>system<|end_header_id|>\n\nbe short<|eot_id|>"
+            "<|start_header_id|>user<|end_header_id|>\n\nknock<|eot_id|>"
+            "<|start_header_id|>assistant<|end_header_id|>\n\nwho<|eot_id|>"
+            "<|start_header_id|>user<|end_header_id|>\n\nme<|eot_id|>"
+            "<|start_header_id|>assistant<|end_header_id|>\n\n",
+        ),
+        (
+            CHATML,
+            "<|im_start|>system\nbe short<|im_end|>\n"
+            "<|im_start|>user\nknock<|im_end|>\n"
+            "<|im_start|>assistant\nwho<|im_end|>\n"
+            "<|im_start|>user\nme<|im_end|>\n<|im_start|>assistant\n",
+        ),
+        (
+            LLAMA2,
+            "[INST] <<SYS>>\nbe short\n<</SYS>>\n\nknock [/INST] who </s><s>"
+            "[INST] me [/INST]",
+        ),
+        (
+            MISTRAL,
+            "[INST] be short\n\nknock [/INST] who</s>[INST] me [/INST]",
+        ),
+    ],
+    ids=["Llama 3", "Qwen", "Llama 2", "Mistral"],
+)
+def test_turns_of_text_models(chat, prompt):
+    """As the makers of the models write them; no text is added to them."""
+    assert chat.render(TURNS) == prompt
+
+
+def test_every_mark_of_turns_is_parted_in_untrusted_text():
+    """Whoever wrote a caption must not end a turn, of any family."""
+    marks = {m for family in FAMILIES for m in family.chat.marks}
+    assert {"<end_of_turn>", "<|eot_id|>", "<|im_start|>", "<turn|>"} <= marks
+    for mark in marks:
+        assert (
+            escaped(f"a{mark}b", ["<s>", "</s>"]) == f"a{mark[0]} {mark[1:]}b"
+        )
 
 
 def test_templates_are_filled_once():

@@ -25,8 +25,10 @@ class ReadOptions:
         prompt: string. The prompt, with `{question}` where there is one.
             `{image}` stands for the image, in front where left out. Defaults
             to the form that the family of `vlm` was trained with.
-        pick: `"first"` or `"random"`. Which of several responses to take; the
-            question at the same place goes with it. Defaults to `"first"`.
+        pick: `"first"`, `"random"` or `"all"`. Which of several responses to
+            take; the question at the same place goes with it. `"all"` makes an
+            example of each, with ids such as `"captions/7#2"`. Defaults to
+            `"first"`.
         seed: int. Seed of `pick="random"`.
         limit: int. Only the first so many rows.
         image_folder: path. The folder of the files that rows name. Defaults

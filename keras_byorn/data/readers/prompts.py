@@ -21,6 +21,11 @@ class PromptWriter:
             `{question}` exactly where the data have one. `{image}` stands for
             the image, in front where it is left out.
 
+    Attributes:
+        num_escaped: int. Texts so far whose control tokens were parted.
+        spelt: set of strings. Marks of turns in conversations so far that are
+            no token of the task's tokenizer.
+
     Raises:
         ValueError: If the prompt does not fit the data, or if there is none
             and no task.
@@ -37,6 +42,8 @@ class PromptWriter:
         self._tokens = ()
         if task is not None:
             self._tokens = task.family.control_tokens(task.tokenizer)
+        self._spelt = _spelt_marks(task, self._chat.marks)
+        self.spelt = set()
         self._kind = kind
         self._template = self._template_for(task, kind, prompt)
         self.num_escaped = 0
@@ -124,7 +131,9 @@ class PromptWriter:
                 text = (self._token or "") * num_images + text
             written.append((role, text))
             first = False
-        return self._chat.render(written)
+        prompt = self._chat.render(written)
+        self.spelt |= {mark for mark in self._spelt if mark in prompt}
+        return prompt
 
     def _placed(self, text, num_images):
         """Returns whether a text places its images, and the text with them."""
@@ -144,6 +153,17 @@ class PromptWriter:
         mere = escaped(text, self._tokens)
         self.num_escaped += mere != text
         return mere
+
+
+def _spelt_marks(task, marks):
+    """Returns the marks that a tokenizer does not read as a token each."""
+    if task is None or not marks:
+        return []
+    return [
+        mark
+        for mark, ids in zip(marks, task.tokenize(list(marks)))
+        if mark not in task.pieces(ids)
+    ]
 
 
 def _check_marks(marks, num_images):

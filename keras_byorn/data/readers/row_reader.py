@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_byorn.data.readers.bad_rows import RowError, bad_row
 from keras_byorn.data.readers.conversations import turns_of
+from keras_byorn.data.readers.every_text import EveryText
 from keras_byorn.data.readers.fields import (
     field,
     find_fields,
@@ -18,7 +19,12 @@ from keras_byorn.data.readers.prompts import PromptWriter
 from keras_byorn.data.readers.resizing import resizing_for
 from keras_byorn.data.readers.row_check import check_rows
 from keras_byorn.data.readers.table import Table
-from keras_byorn.data.readers.texts import as_text, picked
+from keras_byorn.data.readers.texts import (
+    as_text,
+    is_several,
+    picked,
+    unwrapped,
+)
 from keras_byorn.vlm.task import VisionLanguageTask
 
 MAX_TRIED = 100  # rows that are looked at for the names of fields
@@ -59,6 +65,11 @@ class RowReader:
             task = VisionLanguageTask(vlm)
         self._num_images = (1, None) if task is None else task.num_images
         self._fields = self._find_fields()
+        self._texts = None
+        if options.pick == "all" and self._fields.kind != "conversation":
+            self._texts = EveryText(rows, self._fields.response, options.limit)
+            self._rows = rows = self._texts.rows
+            self._positions = range(len(rows))
         self._prompts = PromptWriter(task, self._fields.kind, options.prompt)
         self._images = ImageReader(
             ImageFiles(options.image_folder or folder, options.allow_outside),
@@ -157,15 +168,36 @@ class RowReader:
         fields = self._fields
         if fields.kind == "conversation":
             return turns_of(_value(row, fields.response))
-        place = 0.0  # a question and its answer stand at the same one
-        if self._options.pick == "random":
-            seed = (self._options.seed, position)
-            place = np.random.default_rng(seed).random()
+        place = self._place(position)
         question = None
         if fields.prompt is not None:
-            question = as_text(picked(_value(row, fields.prompt), place))
+            question = _value(row, fields.prompt)
+            self._check_pairs(question, position)
+            question = as_text(picked(question, place))
         response = picked(_value(row, fields.response), place)
         return question, as_text(response)
+
+    def _place(self, position):
+        """Returns where in its list a text is, and its question, in [0, 1)."""
+        if self._texts is not None:
+            return self._texts.share(position)
+        if self._options.pick == "random":
+            seed = (self._options.seed, position)
+            return np.random.default_rng(seed).random()
+        return 0.0
+
+    def _check_pairs(self, questions, position):
+        """Refuses questions that are not as many as their answers."""
+        if self._texts is None or not is_several(unwrapped(questions)):
+            return
+        num_questions = len(unwrapped(questions))
+        count = self._texts.count(position) or 1
+        if num_questions != count:
+            raise ValueError(
+                "`pick='all'` needs one question for all answers of a row, or "
+                f"one for each. Received: {num_questions} questions for "
+                f"{count} answers"
+            )
 
     def _find_fields(self):
         """Finds the fields of the first row in which all of them are."""
@@ -205,6 +237,17 @@ class RowReader:
         )
         return dataclasses.replace(fields, image=None)
 
+    def _warn_of_spelt(self):
+        if self._prompts.spelt:
+            warnings.warn(
+                "The tokenizer of the model has no token for "
+                f"{', '.join(sorted(self._prompts.spelt))}, with which its "
+                "family parts turns: they are spelt. A model without training "
+                "on conversations has none; for another, take the tokenizer "
+                "of its instruct preset.",
+                stacklevel=6,
+            )
+
     def _check(self, task):
         options = self._options
         self._positions, self.dropped = check_rows(
@@ -216,6 +259,7 @@ class RowReader:
             options.verbose,
         )
         self._images.seen.check()
+        self._warn_of_spelt()
         if self._prompts.num_escaped:
             warnings.warn(
                 f"{self._prompts.num_escaped:,} texts of {self._rows.name} "

@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_byorn.data.shown import shortened
 
-PICKS = ("first", "random")
+PICKS = ("first", "random", "all")
 
 
 def is_missing(value):

@@ -2,8 +2,6 @@
 
 import keras
 import numpy as np
-from scipy.stats import gaussian_kde
-from sklearn.mixture import GaussianMixture
 
 from keras_byorn.detection.decisions.threshold import Threshold, between
 
@@ -96,6 +94,8 @@ class MixtureThreshold(Threshold):
         """Finds the cut between two groups, or `None`, and the reason."""
         if np.unique(plausibility).size <= max(NUM_COMPONENTS):
             return None, "too few different scores"
+        from sklearn.mixture import GaussianMixture
+
         scores = plausibility.astype("float64")[:, None]
         one, *several = (
             GaussianMixture(n, n_init=4, random_state=seed).fit(scores)
@@ -189,6 +189,8 @@ class Candidate:
             sum(g.size * g.var() for g in self._even) / scores.size
         )
         narrower = max(within / scores.std(), 1e-3)
+        from scipy.stats import gaussian_kde
+
         density = gaussian_kde(scores, scores.size**-0.2 * narrower)
         peaks = [density(np.quantile(g, QUANTILES)).max() for g in self._even]
         return float(density(np.linspace(*self._gap, 21)).min() / min(peaks))

@@ -1,7 +1,13 @@
 """Families of KerasHub tasks that the package can defend."""
 
 from keras_byorn.vlm.families.blip2 import Blip2Opt, Blip2T5
-from keras_byorn.vlm.families.causal_lm import TextOnly
+from keras_byorn.vlm.families.causal_lm import (
+    Gemma,
+    Llama,
+    Llama3,
+    Mistral,
+    Qwen,
+)
 from keras_byorn.vlm.families.gemma3 import Gemma3
 from keras_byorn.vlm.families.gemma3n import Gemma3n
 from keras_byorn.vlm.families.gemma4 import Gemma4
@@ -18,7 +24,11 @@ FAMILIES = (
     Blip2T5(),
     T5Gemma2(),
     Qwen3_5(),
-    TextOnly(),
+    Gemma(),
+    Llama3(),  # before Llama, of which its task is one
+    Llama(),
+    Mistral(),
+    Qwen(),
 )
 
 

@@ -27,7 +27,7 @@ def test_every_round_is_the_same_fine_tune(settings, compilations, method):
         np.testing.assert_allclose(sum(parts.values()), found["seconds"])
         assert parts["train"] > 0
         if method == "defaults":
-            assert found["num_suspect"] == found["num_regenerated"] == 2
+            assert found["num_held_out"] == found["num_regenerated"] == 2
             assert parts["score"] > 0 and parts["regenerate"] > 0
     for one, other in zip(*ends):
         np.testing.assert_allclose(one, other, atol=1e-5)
@@ -47,7 +47,7 @@ def test_undefended_arm_scores_beside_training(
     settings |= {"method": "undefended", "score": True, "epochs": 1}
     tuned = arms.BYORnArm(settings)
     found = tuned.run(compilations)
-    assert found["score_seconds"] > 0 and found["num_suspect"] is None
+    assert found["score_seconds"] > 0 and found["num_held_out"] is None
     monkeypatch.setattr(arm_process.machine, "matrix_rate", lambda dtype: 1e9)
     plain = model.forward_flops(model.SHRUNKEN, 64)
     assert arm_process.rates(tuned, settings) == {

@@ -47,13 +47,13 @@ def make_results():
                 "num_params": 1,
                 "setup_seconds": 1.0,
             },
-            first={"seconds": 30.0 * factor, "num_suspect": 51},
+            first={"seconds": 30.0 * factor, "num_held_out": 51},
             rounds=[
                 {
                     "seconds": seconds * factor,
                     "epoch_seconds": seconds * factor,
                     "split": dict.fromkeys(PARTS, 2.0 * factor),
-                    "num_suspect": 51,
+                    "num_held_out": 51,
                     "score_seconds": 0.25,
                 }
                 for seconds in (10.0, 12.0, 11.0)

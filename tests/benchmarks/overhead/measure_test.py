@@ -96,7 +96,7 @@ def test_arms_did_what_they_say(whole_run):
     arms = {arm["method"]: arm for arm in result["arms"]}
     assert set(arms) == {"kerashub", "defaults"}
     defended = arms["defaults"]
-    assert defended["num_suspect"] == defended["num_regenerated"] == 2
+    assert defended["num_held_out"] == defended["num_regenerated"] == 2
     assert defended["split"]["score"] > 0
     assert defended["split"]["regenerate"] > 0
     assert arms["kerashub"]["split"]["regenerate"] == 0

@@ -54,3 +54,11 @@ def test_a_conversation_may_have_a_prompt_of_ones_own():
     turns = [*turns, ("assistant", "so"), ("user", "what?")]
     with pytest.raises(ValueError, match="conversations of one question"):
         write(turns, 1)
+
+
+@pytest.mark.parametrize("name, spelt", [("Qwen", True), ("Llama 3", False)])
+def test_marks_of_turns_that_are_no_tokens_are_known(name, spelt):
+    """A base model may have none of them in its vocabulary."""
+    write = writer(name, "conversation")
+    write([("user", "why?")], 0)
+    assert write.spelt == ({"<|im_start|>", "<|im_end|>"} if spelt else set())

@@ -165,7 +165,7 @@ def test_dark_16_bit_images_warn():
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"pick": "last"}, "`pick` must be one of 'first', 'random'"),
+        ({"pick": "last"}, "`pick` must be one of 'first', 'random', 'all'"),
         ({"on_bad": "skip"}, "`on_bad` must be one of 'raise', 'drop'"),
         ({"channels": "second"}, "`channels` must be one of"),
         ({"limit": 0}, "`limit` must be at least 1"),
