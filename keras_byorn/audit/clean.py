@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from keras_byorn.data.examples import Examples
 from keras_byorn.data.files import replacing
+from keras_byorn.data.shown import shortened
 
 ROWS_A_GROUP = 256
 
@@ -178,7 +179,7 @@ def _png(example):
             "of other numbers is unknown. Audit uint8 images, or take "
             "`Audit.clean_examples()`, which leaves images as they are. "
             f"Received: dtype {image.dtype} in example "
-            f"{example['example_id']!r}"
+            f"{shortened(example['example_id'])}"
         )
     file = io.BytesIO()
     PIL.Image.fromarray(image).save(file, "PNG")

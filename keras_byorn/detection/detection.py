@@ -7,6 +7,7 @@ import numpy as np
 from keras_byorn.audit import Audit
 from keras_byorn.audit.row import AuditRow, is_suspect
 from keras_byorn.data.examples import Examples
+from keras_byorn.data.shown import listed
 from keras_byorn.detection import detection_files
 from keras_byorn.detection.clusters import find_clusters, proposals_of
 from keras_byorn.detection.dataset_scores import DatasetScores
@@ -386,8 +387,8 @@ class Detection:
             raise ValueError(
                 "`examples` must hold every example that was judged. Pass "
                 "those that the detection was made of. Received: "
-                f"{len(examples):,} examples, without {len(unknown):,} that "
-                f"were judged, such as {unknown[:3]}"
+                f"{len(examples):,} examples, without {len(unknown):,} of "
+                f"them, such as {listed(unknown, 3)}"
             )
         return examples
 

@@ -1,5 +1,6 @@
 """Tables of cells, parted by a comma, a semicolon, a tab or a bar."""
 
+import collections
 import csv
 import io
 import pathlib
@@ -8,7 +9,7 @@ import re
 from keras_byorn.data.readers.decoding import read_text
 from keras_byorn.data.readers.fields import IMAGE_FIELDS, TEXT_FIELDS, normal
 from keras_byorn.data.readers.table import Fault, table_rows
-from keras_byorn.data.shown import shortened
+from keras_byorn.data.shown import listed, shortened
 
 DELIMITERS = (",", ";", "\t", "|")
 _KNOWN = {
@@ -73,7 +74,11 @@ def _find_delimiter(path, text):
     first = next(line for line in io.StringIO(text) if line.strip())
 
     def quality(delimiter):
-        names = next(_reader(io.StringIO(first), delimiter, strict=False), [])
+        reader = _reader(io.StringIO(first), delimiter, strict=False)
+        try:
+            names = next(reader, [])
+        except csv.Error:  # a name that is too long
+            names = []
         known = {normal(name) for name in names} & _KNOWN
         pictures = sum(bool(_PICTURE.fullmatch(n.strip())) for n in names)
         # The first delimiter wins where both are equal.
@@ -128,11 +133,12 @@ def _without_header(path, cells):
 
 
 def _check_header(path, header):
-    repeated = sorted({n for n in header if n and header.count(n) > 1})
+    counts = collections.Counter(name for name in header if name)
+    repeated = [name for name, count in counts.items() if count > 1]
     if repeated:
         raise ValueError(
             "The columns of a table must have names of their own. Received: "
-            f"{path}, which names {repeated} twice"
+            f"{path}, which names {listed(repeated)} twice"
         )
 
 

@@ -1,5 +1,6 @@
 """Tables in JSON: a line each, a list, or the annotations of COCO."""
 
+import collections
 import json
 import pathlib
 
@@ -53,10 +54,10 @@ def _is_one_object(text):
 def _whole(path, text):
     try:
         found = json.loads(text, object_pairs_hook=_unique)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(
             "A table in JSON must be a list of objects, or an object in each "
-            f"line. Received: {path}, which is broken: {error}"
+            f"line. Received: {path}, which is broken: {shortened(str(error))}"
         ) from error
     if isinstance(found, dict):
         found = _joined(path, found)
@@ -103,7 +104,7 @@ def _unique(pairs):
     """Makes a dict of pairs; refuses a name that comes twice."""
     row = dict(pairs)
     if len(row) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        raise ValueError(f"an object has the name {twice[0]!r} twice")
+        counts = collections.Counter(name for name, _ in pairs)
+        twice = min(name for name, count in counts.items() if count > 1)
+        raise ValueError(f"an object has the name {shortened(twice)} twice")
     return row

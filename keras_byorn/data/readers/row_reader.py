@@ -39,6 +39,8 @@ class RowReader:
     Attributes:
         example_ids: list of strings, of the rows that are read.
         dropped: tuple of `BadRow`, those that were left out.
+        writes_prompts: bool. Whether prompts are written by a template, with
+            the control tokens of the data parted.
         description: string. The data set and its fields, for a `repr`.
 
     Raises:
@@ -60,6 +62,7 @@ class RowReader:
         self._num_images = (1, None) if task is None else task.num_images
         self._fields = self._find_fields()
         self._prompts = PromptWriter(task, self._fields.kind, options.prompt)
+        self.writes_prompts = self._prompts.writes
         self._images = ImageReader(
             ImageFiles(options.image_folder or folder, options.allow_outside),
             options.formats,

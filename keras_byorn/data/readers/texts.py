@@ -6,6 +6,7 @@ import numbers
 import numpy as np
 
 from keras_byorn.data.shown import shortened
+from keras_byorn.data.words import is_blank
 
 PICKS = ("first", "random")
 
@@ -56,7 +57,7 @@ def as_text(value):
             f"{type(value).__name__}, {shortened(value)}"
         )
     text = str(value)
-    if not text.strip():
+    if is_blank(text):
         raise ValueError(f"the text is empty. Received: {shortened(text)}")
     try:
         text.encode("utf-8")
