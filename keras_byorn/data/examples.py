@@ -12,9 +12,10 @@ from keras_byorn.data.example_ids import (
 )
 from keras_byorn.data.readers.bad_rows import RowError, bad_row
 from keras_byorn.data.readers.constructors import Constructors
+from keras_byorn.data.readers.images import undecodable
 from keras_byorn.data.readers.pictures import check_num_pixels, rgb_of_picture
 from keras_byorn.data.readers.rows import positional
-from keras_byorn.data.readers.texts import unwrapped
+from keras_byorn.data.readers.texts import decoded, unwrapped
 from keras_byorn.data.shown import listed, shortened
 
 FIELDS = ("prompts", "responses")  # `images` may be missing
@@ -337,21 +338,30 @@ def _images(value):
 def _array(image):
     if isinstance(image, PIL.Image.Image):
         check_num_pixels(image.height, image.width)  # before it is decoded
-        return rgb_of_picture(image)
+        try:
+            return rgb_of_picture(image)
+        except Exception as error:  # of many types, by format
+            raise undecodable(error) from error
     if isinstance(image, (str, bytes, dict)):
         raise ValueError(
             "`images` must be arrays or Pillow images. Names and bytes of "
             "files are read by `Examples.from_dataframe`, `from_hub` and the "
             f"other readers. Received: a {type(image).__name__}"
         )
-    return np.asarray(image)
+    try:
+        return np.asarray(image)
+    except ValueError as error:
+        raise ValueError(
+            "`images` must be arrays of numbers, all rows of one length. "
+            f"Received: a {type(image).__name__}, {shortened(image)}"
+        ) from error
 
 
 def _text(value):
     """Converts text of TFDS, NumPy or TensorFlow to `str`, nothing else."""
     value = unwrapped(value)
     if isinstance(value, bytes):
-        return value.decode("utf-8")
+        return decoded(value)
     if isinstance(value, np.str_):
         return str(value)
     return value

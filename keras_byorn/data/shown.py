@@ -49,9 +49,9 @@ def legible(text):
     """Escapes all characters but new lines that a terminal would not print.
 
     Args:
-        text: string, which may hold control sequences, characters that turn
-            the direction of others, or lone surrogates, as the name of a file
-            that is no UTF-8 has.
+        text: string or path, which may hold control sequences, characters
+            that turn the direction of others, or lone surrogates, as the name
+            of a file that is no UTF-8 has.
 
     Returns:
         A string that is encodable as UTF-8.
@@ -61,6 +61,7 @@ def legible(text):
     >>> legible("\\x1b[31mred")
     '\\\\x1b[31mred'
     """
+    text = str(text)
     if text.isprintable():
         return text
     return "".join(

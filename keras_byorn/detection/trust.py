@@ -6,7 +6,7 @@ import pathlib
 
 import numpy as np
 
-from keras_byorn.data.validation import shortened
+from keras_byorn.data.shown import legible, shortened
 from keras_byorn.data.words import normalized_words
 from keras_byorn.detection.forms import has_traits
 
@@ -60,17 +60,17 @@ def trusted_ids(trusted, examples):
 
 def _read(path):
     """Returns the ids in a file: of lines, of a list, or of decisions."""
-    text = path.read_text("utf-8-sig")
+    text = _text(path)
     if not text.lstrip().startswith(("[", "{")):
         return _lines(text)
     try:
         ids = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         if path.suffix != ".json":
             return _lines(text)
         raise ValueError(
             "A file of trusted examples that is named .json must be whole "
-            f"JSON. Received: {error} in {path}"
+            f"JSON. Received: {error} in {legible(path)}"
         ) from error
     if isinstance(ids, dict):
         ids = ids.get("trust")
@@ -79,12 +79,29 @@ def _read(path):
     raise ValueError(
         "A file of trusted examples must have a JSON list of ids, which "
         'are strings, or a JSON object with such a list as its "trust". '
-        f"Received: {path}"
+        f"Received: {legible(path)}"
     )
 
 
+def _text(path):
+    """Reads a file of text; refuses pipes, which might never end."""
+    if path.exists() and not path.is_file():
+        raise ValueError(
+            "`trusted` must name a regular file, no folder, device or pipe. "
+            f"Received: {legible(path)}"
+        )
+    try:
+        return path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            "A file of trusted examples must be text in UTF-8. "
+            f"Received: {error} in {legible(path)}"
+        ) from error
+
+
 def _lines(text):
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    # Not `splitlines`: an id may hold what Unicode takes for the end of one.
+    return [line.strip() for line in text.split("\n") if line.strip()]
 
 
 class TrustedStyle:

@@ -9,7 +9,7 @@ import re
 from keras_byorn.data.readers.decoding import read_text
 from keras_byorn.data.readers.fields import IMAGE_FIELDS, TEXT_FIELDS, normal
 from keras_byorn.data.readers.table import Fault, table_rows
-from keras_byorn.data.shown import listed, shortened
+from keras_byorn.data.shown import legible, listed, shortened
 
 DELIMITERS = (",", ";", "\t", "|")
 _KNOWN = {
@@ -56,7 +56,7 @@ def read_csv(path, encoding="utf-8", delimiter=None):
     if isinstance(first[1], Fault):
         raise ValueError(
             f"The header of a table must be readable: {first[1].reason}. "
-            f"Received: line {first[0]} of {path}"
+            f"Received: line {first[0]} of {legible(path)}"
         )
     header = [name.strip() for name in first[1]]
     pending = []
@@ -90,7 +90,7 @@ def _find_delimiter(path, text):
             "A table must have a column for the image and one for the text, "
             "parted by a comma, a semicolon, a tab or a bar. Pass "
             "`delimiter=` for another. Received: "
-            f"{path}, which begins with {shortened(first)}"
+            f"{legible(path)}, which begins with {shortened(first)}"
         )
     return found
 
@@ -127,7 +127,7 @@ def _without_header(path, cells):
         raise ValueError(
             "A table must have the names of its columns in the first line. "
             "Without them it must have two, a picture and a caption. Received: "
-            f"{path}, which begins with {shortened(cells)}"
+            f"{legible(path)}, which begins with {shortened(cells)}"
         )
     return ["image", "caption"]
 
@@ -138,7 +138,7 @@ def _check_header(path, header):
     if repeated:
         raise ValueError(
             "The columns of a table must have names of their own. Received: "
-            f"{path}, which names {listed(repeated)} twice"
+            f"{legible(path)}, which names {listed(repeated)} twice"
         )
 
 

@@ -6,7 +6,7 @@ import pathlib
 
 from keras_byorn.data.readers.decoding import read_text
 from keras_byorn.data.readers.table import Fault, table_rows
-from keras_byorn.data.shown import shortened
+from keras_byorn.data.shown import legible, shortened
 
 
 def read_json(path, encoding="utf-8"):
@@ -44,7 +44,7 @@ def _is_one_object(text):
     first, _, rest = text.strip().partition("\n")
     try:
         json.loads(first)
-    except ValueError:
+    except (ValueError, RecursionError):
         return bool(rest)
     return not rest and any(
         f'"{name}"' in first for name in ("annotations", "data")
@@ -57,7 +57,8 @@ def _whole(path, text):
     except (ValueError, RecursionError) as error:
         raise ValueError(
             "A table in JSON must be a list of objects, or an object in each "
-            f"line. Received: {path}, which is broken: {shortened(str(error))}"
+            f"line. Received: {legible(path)}, which is broken: "
+            f"{shortened(str(error))}"
         ) from error
     if isinstance(found, dict):
         found = _joined(path, found)
@@ -83,7 +84,7 @@ def _joined(path, data):
         raise ValueError(
             "A table in JSON must be a list of objects, an object in each "
             "line, or have COCO's `images` and `annotations` with captions. "
-            f"Received: {path} with {shortened(sorted(data))}, "
+            f"Received: {legible(path)} with {shortened(sorted(data))}, "
             f"{type(error).__name__}: {error}"
         ) from error
 

@@ -19,6 +19,7 @@ from keras_byorn.data.readers.resizing import resizing_for
 from keras_byorn.data.readers.row_check import check_rows
 from keras_byorn.data.readers.table import Table
 from keras_byorn.data.readers.texts import as_text, picked
+from keras_byorn.data.shown import listed
 from keras_byorn.vlm.task import VisionLanguageTask
 
 MAX_TRIED = 100  # rows that are looked at for the names of fields
@@ -235,5 +236,5 @@ def _value(row, path):
     except (KeyError, TypeError) as error:
         raise ValueError(
             f"the row has no field {path!r}. Received: a row with "
-            f"{sorted(map(str, row))}"
+            f"{listed(sorted(map(str, row)), 20)}"
         ) from error
