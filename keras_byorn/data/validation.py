@@ -104,12 +104,14 @@ def check_tokens(example_ids, num_images, prompt_ids, response_ids, task):
     """
     _check_placeholders(example_ids, num_images, prompt_ids, response_ids, task)
     _check_lengths(example_ids, prompt_ids, response_ids, task)
-    empty = [i for i, ids in zip(example_ids, response_ids) if not len(ids)]
-    if empty:
-        raise ValueError(
-            "`responses` must have at least one token. Drop the examples. "
-            f"Received: none in examples {listed(empty, NUM_NAMED)}"
-        )
+    # Behind no prompt, the first token of a response would not be scored.
+    for field, rows in (("prompts", prompt_ids), ("responses", response_ids)):
+        empty = [i for i, ids in zip(example_ids, rows) if not len(ids)]
+        if empty:
+            raise ValueError(
+                f"`{field}` must have at least one token. Drop the examples. "
+                f"Received: none in examples {listed(empty, NUM_NAMED)}"
+            )
 
 
 def check_text(field, text, example_id):

@@ -382,13 +382,12 @@ class Detection:
         if not isinstance(examples, Examples):
             examples = Examples(examples)
         known = set(examples.example_ids)
-        unknown = [i for i in self.example_ids if i not in known]
-        if unknown:
+        lost = [i for i in self.example_ids if i not in known]
+        if lost:
             raise ValueError(
                 "`examples` must hold every example that was judged. Pass "
                 "those that the detection was made of. Received: "
-                f"{len(examples):,} examples, without {len(unknown):,} of "
-                f"them, such as {listed(unknown, 3)}"
+                f"{len(examples)} examples, without {len(lost)}: {listed(lost)}"
             )
         return examples
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_byorn.data.shown import listed, shortened
+from keras_byorn.data.shown import listed
 
 IMAGE_FIELDS = (
     *("image", "images", "img", "picture", "file_name", "filename"),
@@ -109,7 +109,7 @@ def find_fields(
                 f"`{part}_field` must be a field of the data, such as "
                 f"{'image' if part == 'image' else 'caption'}, or "
                 "captions/text where it is a field in a field. Received: "
-                f"{shortened(name)} for a row with "
+                f"{name} for a row with "
                 f"{listed(sorted(map(str, row)), 20)}"
             )
     names = (name and actual(row, name) for name in (image, question, response))
