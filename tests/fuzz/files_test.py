@@ -130,14 +130,13 @@ def test_tables(tasks, folder, name):
                 example["responses"].encode()
                 assert example["images"].shape == (32, 32, 3)
                 np.testing.assert_array_equal(example["images"], PIXELS)
+                if name == "t.csv":  # a lost quote joins rows
+                    text = without_marks(changed.decode("utf-8-sig"))
+                    assert without_marks(example["responses"]) in text
             before, after = data.split(b"\n"), changed.split(b"\n")
-            if len(before) != len(after) or name.endswith(".json"):
+            if len(before) != len(after) or not name.endswith(".jsonl"):
                 return
-            if name == "t.csv" and before[0] != after[0]:
-                return
-            skipped = name == "t.csv"
-            rows = zip(before[skipped:-1], after[skipped:-1])
-            for index, (old, new) in enumerate(rows):
+            for index, (old, new) in enumerate(zip(before[:-1], after)):
                 example = found.get(f"{path.stem}/{index}")
                 if old == new and example is not None:
                     text = TEXTS[index].replace("<eos>", "< eos>")
@@ -145,6 +144,10 @@ def test_tables(tasks, folder, name):
 
     check()
     outcomes.check()
+
+
+def without_marks(text):
+    return "".join(text.replace('"', "").split())
 
 
 def encoded(kind, **options):
