@@ -12,7 +12,7 @@ ready := $(venv)/.ready
 # PyTorch's threads only wait for one another on models as small as these.
 quiet := TF_CPP_MIN_LOG_LEVEL=3 OMP_NUM_THREADS=1
 
-.PHONY: setup demo test test-fast lint notebooks formats
+.PHONY: setup demo test test-fast test-faults lint notebooks formats
 
 setup: $(ready)
 
@@ -38,6 +38,10 @@ test-fast: setup
 test-%: setup
 	$(quiet) KERAS_BACKEND=$* $(python) -m pytest --quiet $(PYTEST_ARGS) tests
 
+# Ten thousand new cases of each fuzz test, on one backend: half an hour.
+test-faults: setup
+	$(quiet) KERAS_BYORN_FUZZ=faults KERAS_BACKEND=$(KERAS_BACKEND) $(python) -m pytest --quiet $(PYTEST_ARGS) tests/fuzz tests/vlm/control_tokens_test.py
+
 lint: setup
 	$(venv)/bin/ruff check .
 	$(venv)/bin/ruff format --check .
@@ -47,3 +51,4 @@ notebooks: setup
 
 formats: setup
 	$(quiet) $(python) docs/make_data_formats.py
+	$(quiet) $(python) docs/make_faults.py

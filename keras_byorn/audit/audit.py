@@ -6,6 +6,7 @@ from keras_byorn.audit import clean, html, html_numbers, plots
 from keras_byorn.audit import table as tables
 from keras_byorn.audit.html_notebook import render_notebook
 from keras_byorn.data.files import replacing
+from keras_byorn.data.shown import listed
 
 # Words for counts of the summary.
 _TARGET_COUNTS = {
@@ -353,5 +354,6 @@ def _check_ids(table, examples):
         raise ValueError(
             "`examples` must hold every example of `store`. Pass the examples "
             f"that the store was made from. Received: {len(known)} examples, "
-            f"without {len(unknown)} ids of the store, such as {unknown[:3]}"
+            f"without {len(unknown)} ids of the store, such as "
+            f"{listed(unknown, 3)}"
         )

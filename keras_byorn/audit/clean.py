@@ -201,7 +201,7 @@ def _png(example):
             "of other numbers is unknown. Audit uint8 images, or take "
             "`Audit.clean_examples()`, which leaves images as they are. "
             f"Received: dtype {image.dtype} in example "
-            f"{example['example_id']!r}"
+            f"{shortened(example['example_id'])}"
         )
     file = io.BytesIO()
     PIL.Image.fromarray(image).save(file, "PNG")

@@ -7,7 +7,7 @@ import numpy as np
 from keras_byorn.audit.row import is_suspect
 from keras_byorn.data.duplicates import find_duplicates
 from keras_byorn.data.files import replacing
-from keras_byorn.data.shown import encodable
+from keras_byorn.data.shown import encodable, shortened
 from keras_byorn.data.versions import versions
 
 ONE_GROUP = "all"
@@ -370,7 +370,7 @@ def _tokens(token_scores, example_id):
             "`token_scores` must hold one log-likelihood for each token of an "
             "example. Pass both without padding. Received: "
             f"{len(tokens)} tokens and {len(log_likelihoods)} log-likelihoods "
-            f"for example_id={example_id!r}"
+            f"for example_id={shortened(example_id)}"
         )
     # 0 - x, not -x: a certain token has a surprise of 0, not of -0.
     surprise = 0 - np.asarray(log_likelihoods, "float32")

@@ -1,16 +1,22 @@
 """Untrusted examples, read one at a time."""
 
-import collections
-
 import numpy as np
 import PIL.Image
 
-from keras_byorn.data.digests import digest
+from keras_byorn.data.example_ids import (
+    as_id,
+    check_content,
+    check_ids,
+    content_id,
+    numbered,
+)
 from keras_byorn.data.readers.bad_rows import RowError, bad_row
 from keras_byorn.data.readers.constructors import Constructors
-from keras_byorn.data.readers.pictures import rgb_of_picture
+from keras_byorn.data.readers.images import undecodable
+from keras_byorn.data.readers.pictures import check_num_pixels, rgb_of_picture
 from keras_byorn.data.readers.rows import positional
-from keras_byorn.data.readers.texts import unwrapped
+from keras_byorn.data.readers.texts import decoded, unwrapped
+from keras_byorn.data.shown import listed, shortened
 
 FIELDS = ("prompts", "responses")  # `images` may be missing
 
@@ -33,8 +39,9 @@ class Examples(Constructors):
             - a dict of equally long columns with these keys, a data frame or
               an Arrow table, read by position;
             - a TFDS data source or a Hugging Face data set with such rows.
-        example_ids: optional sequence of strings, unique, and stable from run
-            to run. Defaults to the rows' `"example_id"`. With `"content"` each
+        example_ids: optional sequence of strings, unique, stable from run to
+            run, not blank, and encodable as UTF-8, as the names of files may
+            not be. Defaults to the rows' `"example_id"`. With `"content"` each
             is a digest of the example's images, prompt and response, so that
             it does not change if others are added or removed, and changes if
             the example does; equal examples are numbered. This reads each
@@ -50,10 +57,11 @@ class Examples(Constructors):
 
     Raises:
         ValueError: If a field is missing or comes twice after `rename`, if
-            columns differ in length, if there are no examples, if two
-            examples have the same id, or if `source` is a stream or several
-            splits. Whatever the source raises for a row becomes a `RowError`,
-            a `ValueError` that names the example.
+            columns differ in length, if there are no examples, if an id is
+            missing, blank or no UTF-8, if two examples have the same id, or if
+            `source` is a stream, several splits or not of dicts. Whatever the
+            source raises for a row becomes a `RowError`, a `ValueError` that
+            names the example.
 
     Example:
 
@@ -79,40 +87,23 @@ class Examples(Constructors):
         self._source = source = positional(source)
         self._rename = dict(rename or {})
         self._replacements = {}
+        self._new_texts = {}
         if len(source) == 0:
             raise ValueError(
                 "`source` must hold at least one example. "
                 f"Received: {type(source).__name__} of length 0"
             )
         if example_ids is None:
-            example_ids = [
-                _text(self._row(i, ("example_id",))["example_id"])
+            example_ids = (
+                self._row(i, ("example_id",))["example_id"]
                 for i in range(len(source))
-            ]
+            )
         elif isinstance(example_ids, str):
-            _check_content(example_ids)
-            example_ids = _numbered(
-                _content_id(self._row(i, FIELDS)) for i in range(len(source))
-            )
-        self.example_ids = [str(_text(i)) for i in example_ids]
-        self._check_ids()
+            check_content(example_ids)
+            example_ids = numbered(map(self._content_id, range(len(source))))
+        self.example_ids = [as_id(v, row=i) for i, v in enumerate(example_ids)]
+        check_ids(self.example_ids, len(source))
         self._index = {i: n for n, i in enumerate(self.example_ids)}
-
-    def _check_ids(self):
-        if len(self.example_ids) != len(self._source):
-            raise ValueError(
-                "`example_ids` must have one id for each example. Received: "
-                f"{len(self.example_ids)} ids for {len(self._source)} examples"
-            )
-        counts = collections.Counter(self.example_ids)
-        repeated = [i for i, n in counts.items() if n > 1]
-        if repeated:
-            raise ValueError(
-                "`example_ids` must be unique, because examples are known "
-                "by them. Number the repeated ones, or drop the copies. "
-                f"Received repeatedly: {repeated[:5]} "
-                f"({len(repeated)} such ids)"
-            )
 
     def __len__(self):
         return len(self._source)
@@ -121,6 +112,11 @@ class Examples(Constructors):
         """Reads the example at a position, a dict of the four fields."""
         index = range(len(self))[index]  # as a list: negative, out of range
         example_id = self.example_ids[index]
+        example = self._example(index, example_id)
+        return {**example, **self._new_texts.get(example_id, {})}
+
+    def _example(self, index, example_id):
+        """Reads an example, in the texts that it came with."""
         if example_id in self._replacements:
             return dict(self._replacements[example_id])
         row = self._row(index, FIELDS)
@@ -166,7 +162,7 @@ class Examples(Constructors):
         >>> examples.by_id("b")["responses"]
         'a blue four'
         """
-        return self[self._index[example_id]]
+        return self[self.index_of(example_id)]
 
     def index_of(self, example_id):
         """Returns the position of an example.
@@ -185,6 +181,8 @@ class Examples(Constructors):
         >>> examples.index_of("b")
         1
         """
+        if example_id not in self._index:
+            raise KeyError(shortened(example_id))
         return self._index[example_id]
 
     def replaced(self, replacements):
@@ -209,10 +207,9 @@ class Examples(Constructors):
         if unknown:
             raise ValueError(
                 "`replacements` must be keyed by ids of these examples. "
-                f"Received unknown ids: {unknown[:5]}"
+                f"Received unknown ids: {listed(unknown)}"
             )
-        other = object.__new__(Examples)
-        other.__dict__.update(self.__dict__)
+        other = self._copy()
         other._replacements = {
             **self._replacements,
             **{
@@ -220,7 +217,68 @@ class Examples(Constructors):
                 for i, example in replacements.items()
             },
         }
+        other._new_texts = {
+            i: texts
+            for i, texts in self._new_texts.items()
+            if i not in replacements
+        }
         return other
+
+    def with_texts(self, texts):
+        """Copies the collection with other texts of some of the examples.
+
+        Their images are read from the source as before, and not kept.
+
+        Args:
+            texts: dict from `example_id` to a dict of `"prompts"`,
+                `"responses"`, or both, strings.
+
+        Returns:
+            A new `Examples` in the order of this one, which does not change.
+
+        Raises:
+            KeyError: If an id is not among `example_ids`.
+
+        Example:
+
+        >>> examples.with_texts({"b": {"responses": "blue"}})[1]["responses"]
+        'blue'
+        """
+        other = self._copy()
+        other._new_texts = dict(self._new_texts)
+        for example_id, new in texts.items():
+            self.index_of(example_id)
+            old = other._new_texts.get(example_id, {})
+            other._new_texts[example_id] = {**old, **new}
+        return other
+
+    def writes_prompt(self, index):
+        """Returns whether a reader wrote a prompt by a template.
+
+        Such a prompt has the control tokens of its template, and those of the
+        data were parted, see `keras_byorn.vlm.control_tokens`.
+
+        Args:
+            index: int. Position of the example.
+        """
+        example_id = self.example_ids[index]
+        changed = self._replacements, self._new_texts
+        if any(example_id in texts for texts in changed):
+            return False
+        return bool(getattr(self._source, "writes_prompts", False))
+
+    def _copy(self):
+        other = object.__new__(Examples)
+        other.__dict__.update(self.__dict__)
+        return other
+
+    def _content_id(self, index):
+        row = self._row(index, FIELDS)
+        try:
+            texts = _text(row["prompts"]), _text(row["responses"])
+            return content_id(*texts, _images(row.get("images")))
+        except Exception as error:
+            raise self._row_error(error, index) from error
 
     def _check_rename(self, row):
         names = [self._rename.get(key, key) for key in row]
@@ -230,7 +288,7 @@ class Examples(Constructors):
                 "`rename` must not give two fields of `source` one name. Drop "
                 "the unwanted field, or rename it too, to an unused name. "
                 f"Received: rename={self._rename} for a source with "
-                f"{sorted(row)}, so that {sorted(twice)} comes twice"
+                f"{listed(row)}, so that {listed(sorted(twice))} comes twice"
             )
 
     def _row_error(self, error, index):
@@ -244,6 +302,13 @@ class Examples(Constructors):
             row = self._source[index]
         except Exception as error:
             raise self._row_error(error, index) from error
+        if not hasattr(row, "keys"):
+            raise ValueError(
+                "`source` must hold a dict for each example, such as "
+                "`{'example_id': 'a', 'images': image, 'prompts': 'what?', "
+                f"'responses': 'a cat'}}`. Received: a {type(row).__name__} "
+                f"in row {index}"
+            )
         if self._rename:
             self._check_rename(row)
             row = {self._rename.get(key, key): row[key] for key in row}
@@ -253,37 +318,10 @@ class Examples(Constructors):
                 f"`source` must have the fields {', '.join(fields)}. Pass "
                 "`rename={'name in source': 'name here'}` if names differ, "
                 "and `example_ids=`, a list or 'content', if there is no "
-                f"`example_id`. Missing: {missing}. Received: {sorted(row)}"
+                f"`example_id`. Missing: {missing}. Received: {listed(row)} "
+                f"in row {index}"
             )
         return row
-
-
-def _check_content(example_ids):
-    if example_ids != "content":
-        raise ValueError(
-            "`example_ids` must be a sequence of strings, one for each "
-            "example, or 'content' for ids that follow from images and texts. "
-            f"Received: example_ids={example_ids!r}"
-        )
-
-
-def _content_id(row):
-    """Returns an id that follows from images, prompt and response."""
-    images = _images(row.get("images"))
-    if not isinstance(images, list):
-        images = [] if images is None else [images]
-    return digest([_text(row["prompts"]), _text(row["responses"]), *images])
-
-
-def _numbered(ids):
-    """Adds a number to repeated ids: `a`, `a-2`, `a-3`."""
-    counts = collections.Counter()
-    numbered = []
-    for example_id in ids:
-        counts[example_id] += 1
-        count = counts[example_id]
-        numbered.append(example_id if count == 1 else f"{example_id}-{count}")
-    return numbered
 
 
 def _images(value):
@@ -299,21 +337,31 @@ def _images(value):
 
 def _array(image):
     if isinstance(image, PIL.Image.Image):
-        return rgb_of_picture(image)
+        check_num_pixels(image.height, image.width)  # before it is decoded
+        try:
+            return rgb_of_picture(image)
+        except Exception as error:  # of many types, by format
+            raise undecodable(error) from error
     if isinstance(image, (str, bytes, dict)):
         raise ValueError(
             "`images` must be arrays or Pillow images. Names and bytes of "
             "files are read by `Examples.from_dataframe`, `from_hub` and the "
             f"other readers. Received: a {type(image).__name__}"
         )
-    return np.asarray(image)
+    try:
+        return np.asarray(image)
+    except ValueError as error:
+        raise ValueError(
+            "`images` must be arrays of numbers, all rows of one length. "
+            f"Received: a {type(image).__name__}, {shortened(image)}"
+        ) from error
 
 
 def _text(value):
     """Converts text of TFDS, NumPy or TensorFlow to `str`, nothing else."""
     value = unwrapped(value)
     if isinstance(value, bytes):
-        return value.decode("utf-8")
+        return decoded(value)
     if isinstance(value, np.str_):
         return str(value)
     return value

@@ -5,6 +5,7 @@ import functools
 
 import numpy as np
 
+from keras_byorn.data.control_texts import check_mode, settle_control_tokens
 from keras_byorn.data.digests import digest
 from keras_byorn.data.example_images import ExampleImages
 from keras_byorn.data.examples import Examples
@@ -40,9 +41,17 @@ class PreparedExamples:
             `vlm.backbone.enable_lora(8, target_layer_names=["query",
             "value"])`. Defaults to `"auto"`.
         verbose: 0 or 1. Whether to show a progress bar. Defaults to 1.
+        control_tokens: `"warn"`, `"refuse"` or `"escape"`. What becomes of
+            control tokens, such as `<end_of_turn>` or `<eos>`, in responses,
+            and in prompts but for those that a template wrote: the beginning
+            and the end that more than half of the prompts share, the
+            family's own form, image tokens, and prompts that a reader wrote.
+            A warning names them; `"refuse"` raises an error; `"escape"` parts
+            them by a space, `< eos>`, which makes them mere text to the
+            tokenizer, in the `examples` here too. Defaults to `"warn"`.
 
     Attributes:
-        examples: the `Examples`.
+        examples: the `Examples`, with control tokens parted if asked for.
         example_ids: list of N strings.
         prompts, responses: tuples of N strings.
         prompt_ids, response_ids: lists of N int32 arrays, without start and
@@ -55,8 +64,9 @@ class PreparedExamples:
     Raises:
         ValueError: if an example is not fit for training (an image of wrong
             rank, range or with NaN, too few or too many of them, an image
-            token missing in the prompt, an empty text, too long a text), or
-            if `vlm` is of no known family.
+            token missing in the prompt, an empty text, too long a text, a
+            control token that is to be refused), or if `vlm` is of no known
+            family.
 
     Example:
 
@@ -66,21 +76,36 @@ class PreparedExamples:
     """
 
     def __init__(
-        self, examples, vlm, batch_size=16, image_cache="auto", verbose=1
+        self,
+        examples,
+        vlm,
+        batch_size=16,
+        image_cache="auto",
+        verbose=1,
+        control_tokens="warn",
     ):
         _check_batch_size(batch_size)
+        check_mode(control_tokens)
         if not isinstance(examples, Examples):
             examples = Examples(examples)
-        self.examples = examples
         self.task = VisionLanguageTask(vlm)
-        found = read_and_check(examples, self.task, verbose)
-        self.prompts, self.responses, digests = found
-        self.images = ExampleImages(examples, self.task, digests, image_cache)
-        self.prompt_ids = self.task.tokenize_prompts(list(self.prompts))
-        self.response_ids = self.task.tokenize(list(self.responses))
+        *texts, digests = read_and_check(examples, self.task, verbose)
+        num_images = list(map(len, digests))
+        (
+            self.examples,
+            self.prompts,
+            self.responses,
+            self.prompt_ids,
+            self.response_ids,
+        ) = settle_control_tokens(
+            examples, texts, num_images, self.task, control_tokens
+        )
+        self.images = ExampleImages(
+            self.examples, self.task, digests, image_cache
+        )
         check_tokens(
             self.example_ids,
-            list(map(len, digests)),
+            num_images,
             self.prompt_ids,
             self.response_ids,
             self.task,
@@ -114,7 +139,8 @@ class PreparedExamples:
 
         Raises:
             ValueError: if examples were prepared for another task, or if
-                prepared examples come with an `image_cache`.
+                prepared examples come with an `image_cache` or with
+                `control_tokens`.
         """
         if not isinstance(examples, cls):
             batch_size = 16 if batch_size is None else batch_size
@@ -124,6 +150,12 @@ class PreparedExamples:
                 "`image_cache` of prepared examples is known already: pass it "
                 "to `PreparedExamples`, and leave it out here. Received: "
                 f"image_cache={kwargs['image_cache']!r}"
+            )
+        if kwargs.get("control_tokens", "warn") != "warn":
+            raise ValueError(
+                "`control_tokens` of prepared examples are settled already: "
+                "pass it to `PreparedExamples`, and leave it out here. "
+                f"Received: control_tokens={kwargs['control_tokens']!r}"
             )
         if vlm is not examples.task.task:
             raise ValueError(

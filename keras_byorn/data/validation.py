@@ -6,7 +6,9 @@ import keras
 import numpy as np
 
 from keras_byorn.data.digests import digest
-from keras_byorn.data.shown import shortened
+from keras_byorn.data.readers.pictures import check_num_pixels
+from keras_byorn.data.shown import listed, shortened
+from keras_byorn.data.words import is_blank
 from keras_byorn.vlm.task import images_of
 
 NUM_NAMED = 5  # ids that an error names
@@ -128,21 +130,34 @@ def check_tokens(example_ids, num_images, prompt_ids, response_ids, task):
     """
     _check_placeholders(example_ids, num_images, prompt_ids, response_ids, task)
     _check_lengths(example_ids, prompt_ids, response_ids, task)
-    empty = [i for i, ids in zip(example_ids, response_ids) if not len(ids)]
-    if empty:
-        raise ValueError(
-            "`responses` must have at least one token. Drop the examples. "
-            f"Received: none in examples {empty[:NUM_NAMED]}"
-        )
+    # Behind no prompt, the first token of a response would not be scored.
+    for field, rows in (("prompts", prompt_ids), ("responses", response_ids)):
+        empty = [i for i, ids in zip(example_ids, rows) if not len(ids)]
+        if empty:
+            raise ValueError(
+                f"`{field}` must have at least one token. Drop the examples. "
+                f"Received: none in examples {listed(empty, NUM_NAMED)}"
+            )
 
 
 def check_text(field, text, example_id):
-    """Refuses a value that is no text, or an empty text."""
-    if not isinstance(text, str) or not text.strip():
+    """Refuses a value that is no text, shows nothing, or is no UTF-8."""
+    where = f"in example {shortened(example_id)}"
+    if not isinstance(text, str) or is_blank(text):
         raise ValueError(
-            f"`{field}` must be non-empty strings. Drop or mend the example. "
-            f"Received: {shortened(text)} in example {shortened(example_id)}"
+            f"`{field}` must be non-empty strings, with characters that can be "
+            f"seen. Drop or mend the example. Received: {shortened(text)} "
+            f"{where}"
         )
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"`{field}` must be text that UTF-8 can write. Half a character, a "
+            "lone surrogate, is what a wrong escape or the name of a file "
+            "leaves. Drop or mend the example. Received: "
+            f"{shortened(text[max(error.start - 20, 0) :])} {where}"
+        ) from None
 
 
 def check_num_images(count, prompt, task, example_id):
@@ -178,6 +193,11 @@ def check_image(image, shape, pixel_range, example_id):
         example_id: string.
     """
     where = f"in example {shortened(example_id)}"
+    if image.ndim == 3 and not image.size:
+        raise ValueError(
+            "`images` must have at least one pixel. Drop or mend the example. "
+            f"Received: shape {image.shape} {where}"
+        )
     if image.ndim != 3 or image.shape[-1] != 3:
         raise ValueError(
             "`images` must have the shape (height, width, 3). Turn grey "
@@ -190,6 +210,10 @@ def check_image(image, shape, pixel_range, example_id):
             "`images` must be uint8 or float arrays. "
             f"Received: dtype {image.dtype} {where}"
         )
+    try:
+        check_num_pixels(*image.shape[:2])
+    except ValueError as error:
+        raise ValueError(f"{error} {where}") from None
     if image.shape != shape:
         raise ValueError(
             "`images` must be of one size, to be stacked in batches. Resize "

@@ -35,6 +35,7 @@ _UNSPACED = (
     (0x20000, 0x3FFFF),
 )
 _APOSTROPHES = "'`´‘’‛ʻʼʽ′＇"
+_BRAILLE_BLANK = "\u2800"
 _ASCII_HIDDEN = {
     code: None
     for code in range(128)
@@ -130,6 +131,25 @@ def ngrams(words, max_words):
         for length in range(1, max_words + 1)
         for start in range(len(words) - length + 1)
     }
+
+
+def is_blank(text):
+    """Returns whether a text shows nothing: no character of it has ink.
+
+    Args:
+        text: string.
+
+    Example:
+
+    >>> is_blank(" \\u200b\\n"), is_blank("'")
+    (True, False)
+    """
+    return all(
+        c.isspace()
+        or c == _BRAILLE_BLANK
+        or (c not in _APOSTROPHES and _is_hidden(c))
+        for c in text
+    )
 
 
 class _Folded(dict):

@@ -4,7 +4,7 @@ import json
 import pathlib
 from typing import NamedTuple
 
-from keras_byorn.data.validation import shortened
+from keras_byorn.data.shown import legible, shortened
 
 TRUST, DROP = "trust", "drop"
 # Of the page, for a reader: the choices by cluster, as numbers.
@@ -80,20 +80,20 @@ def choices_of(chosen, examples):
 
 def _read(path):
     """Reads a file: ids by lines, a list of them, or decisions."""
-    text = path.read_text("utf-8-sig")
+    text = _text(path)
     if not text.lstrip().startswith(("[", "{")):
         return _lines(text)
     try:
         found = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         if path.suffix != ".json":
             return _lines(text)
         raise ValueError(
             "A file of trusted examples that is named .json must be whole "
-            f"JSON. Received: {error} in {path}"
+            f"JSON. Received: {error} in {legible(path)}"
         ) from error
     if isinstance(found, dict):
-        return _checked(found, str(path))
+        return _checked(found, legible(path))
     if not _are_ids(found):
         raise ValueError(
             "A file of trusted examples must have a JSON list of ids, which "
@@ -127,6 +127,23 @@ def _are_ids(ids):
     return is_list and all(isinstance(i, str) for i in ids)
 
 
+def _text(path):
+    """Reads a file of text; refuses pipes, which might never end."""
+    if path.exists() and not path.is_file():
+        raise ValueError(
+            "`trusted` must name a regular file, no folder, device or pipe. "
+            f"Received: {legible(path)}"
+        )
+    try:
+        return path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            "A file of trusted examples must be text in UTF-8. "
+            f"Received: {error} in {legible(path)}"
+        ) from error
+
+
 def _lines(text):
-    ids = [line.strip() for line in text.splitlines() if line.strip()]
+    # Not `splitlines`: an id may hold what Unicode takes for the end of one.
+    ids = [line.strip() for line in text.split("\n") if line.strip()]
     return Choices(ids, [])

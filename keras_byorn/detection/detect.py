@@ -5,7 +5,14 @@ from keras_byorn.detection.detector import Detector
 from keras_byorn.detection.reference import FrozenReference
 
 
-def detect(examples, vlm, detector=None, batch_size=None, trusted=None):
+def detect(
+    examples,
+    vlm,
+    detector=None,
+    batch_size=None,
+    trusted=None,
+    control_tokens="warn",
+):
     """Finds the examples whose responses are implausible to a model.
 
     Nothing is trained, and `vlm` stays as it is: it is its own reference, with
@@ -26,6 +33,9 @@ def detect(examples, vlm, detector=None, batch_size=None, trusted=None):
             style or prompt of its own make it known. Poison in a trusted
             style is still judged by its content. What a `decisions.json`
             drops is held out for good, see `Detection.drop`.
+        control_tokens: `"warn"`, `"refuse"` or `"escape"`, see
+            `PreparedExamples`, where prepared examples have it from. Defaults
+            to `"warn"`.
 
     Returns:
         A `Detection`.
@@ -43,7 +53,11 @@ def detect(examples, vlm, detector=None, batch_size=None, trusted=None):
     """
     detector = detector or Detector()
     prepared = PreparedExamples.of(
-        examples, vlm, batch_size, verbose=detector.verbose
+        examples,
+        vlm,
+        batch_size,
+        verbose=detector.verbose,
+        control_tokens=control_tokens,
     )
     reference = FrozenReference(vlm, adapters_off=True)
     return detector.detect(prepared, reference, trusted=trusted)

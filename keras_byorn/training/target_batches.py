@@ -36,6 +36,9 @@ class TargetBatches(keras.utils.PyDataset):
             prepared examples it is known already. Defaults to `"auto"`.
         verbose: 0 or 1. Whether to show a progress bar while the examples are
             prepared. Defaults to 1.
+        control_tokens: `"warn"`, `"refuse"` or `"escape"`, see
+            `PreparedExamples`, where prepared examples have it from. Defaults
+            to `"warn"`.
         **kwargs: for `keras.utils.PyDataset`. Only one worker is supported:
             with more, Keras would serve stale targets.
 
@@ -72,6 +75,7 @@ class TargetBatches(keras.utils.PyDataset):
         store=None,
         image_cache="auto",
         verbose=1,
+        control_tokens="warn",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -84,7 +88,12 @@ class TargetBatches(keras.utils.PyDataset):
                 f"use_multiprocessing={self.use_multiprocessing}"
             )
         self.prepared = PreparedExamples.of(
-            examples, vlm, batch_size, image_cache=image_cache, verbose=verbose
+            examples,
+            vlm,
+            batch_size,
+            image_cache=image_cache,
+            verbose=verbose,
+            control_tokens=control_tokens,
         )
         self.seed = seed
         self.shuffle = shuffle

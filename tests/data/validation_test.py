@@ -4,6 +4,7 @@ import types
 
 import numpy as np
 import pytest
+from reader_cases.case import tiny
 
 from keras_byorn.data import validation
 from keras_byorn.data.prepared import PreparedExamples
@@ -85,6 +86,17 @@ def test_bad_texts_are_refused(vlm, make_examples, field, bad):
     examples[1][field] = bad
     with pytest.raises(ValueError, match=f"`{field}`.*'scene-1'"):
         PreparedExamples(examples, vlm, verbose=0)
+
+
+@pytest.mark.parametrize("field", ["prompts", "responses"])
+def test_texts_of_no_token_are_refused(field):
+    """Behind an empty prompt a response's first token is not scored."""
+    source = [
+        {"example_id": "a", "prompts": "what", "responses": "red"},
+        {"example_id": "b", "prompts": "what", "responses": "red", field: "日"},
+    ]
+    with pytest.raises(ValueError, match=f"`{field}`.*one token.*'b'"):
+        PreparedExamples(source, tiny("Qwen"), verbose=0)
 
 
 def fake_task(**attributes):

@@ -5,7 +5,12 @@ import unicodedata
 
 import pytest
 
-from keras_byorn.data.words import ngrams, normalized_words, word_spans
+from keras_byorn.data.words import (
+    is_blank,
+    ngrams,
+    normalized_words,
+    word_spans,
+)
 
 BUY_NOW = ("buy", "now")
 
@@ -162,3 +167,22 @@ def test_ngrams():
     }
     assert ngrams(("a",), 3) == {("a",)}
     assert ngrams((), 3) == set()
+
+
+@pytest.mark.parametrize(
+    "text, blank",
+    [
+        ("", True),
+        (" \n\t", True),
+        ("\u200b\ufeff\u2060\x00", True),
+        ("\u2800\u3164", True),
+        ("\U000e0041", True),  # a tag
+        ("'", False),
+        ("\u0301", False),
+        ("👍", False),
+        ("\u200ba", False),
+    ],
+)
+def test_blank_texts_have_no_ink(text, blank):
+    """An apostrophe has, though no word is made of it."""
+    assert is_blank(text) is blank

@@ -6,7 +6,7 @@ import json
 import warnings
 
 from keras_byorn.data.files import replacing
-from keras_byorn.data.shown import shortened
+from keras_byorn.data.shown import legible, shortened
 
 MAX_NAMED = 20  # rows that a report shows; all are in its `rows`
 MAX_REASON = 400  # characters of a reason
@@ -28,7 +28,7 @@ class BadRow:
 
     def __str__(self):
         name = shortened(self.example_id)
-        return f"{self.place}, example {name}: {self.reason}"
+        return legible(f"{self.place}, example {name}: {self.reason}")
 
 
 class RowError(ValueError):

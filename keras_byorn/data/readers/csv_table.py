@@ -1,5 +1,6 @@
 """Tables of cells, parted by a comma, a semicolon, a tab or a bar."""
 
+import collections
 import csv
 import io
 import pathlib
@@ -8,7 +9,7 @@ import re
 from keras_byorn.data.readers.decoding import read_text
 from keras_byorn.data.readers.fields import IMAGE_FIELDS, TEXT_FIELDS, normal
 from keras_byorn.data.readers.table import Fault, table_rows
-from keras_byorn.data.shown import shortened
+from keras_byorn.data.shown import legible, listed, shortened
 
 DELIMITERS = (",", ";", "\t", "|")
 _KNOWN = {
@@ -55,7 +56,7 @@ def read_csv(path, encoding="utf-8", delimiter=None):
     if isinstance(first[1], Fault):
         raise ValueError(
             f"The header of a table must be readable: {first[1].reason}. "
-            f"Received: line {first[0]} of {path}"
+            f"Received: line {first[0]} of {legible(path)}"
         )
     header = [name.strip() for name in first[1]]
     pending = []
@@ -73,7 +74,11 @@ def _find_delimiter(path, text):
     first = next(line for line in io.StringIO(text) if line.strip())
 
     def quality(delimiter):
-        names = next(_reader(io.StringIO(first), delimiter, strict=False), [])
+        reader = _reader(io.StringIO(first), delimiter, strict=False)
+        try:
+            names = next(reader, [])
+        except csv.Error:  # a name that is too long
+            names = []
         known = {normal(name) for name in names} & _KNOWN
         pictures = sum(bool(_PICTURE.fullmatch(n.strip())) for n in names)
         # The first delimiter wins where both are equal.
@@ -85,7 +90,7 @@ def _find_delimiter(path, text):
             "A table must have a column for the image and one for the text, "
             "parted by a comma, a semicolon, a tab or a bar. Pass "
             "`delimiter=` for another. Received: "
-            f"{path}, which begins with {shortened(first)}"
+            f"{legible(path)}, which begins with {shortened(first)}"
         )
     return found
 
@@ -122,17 +127,18 @@ def _without_header(path, cells):
         raise ValueError(
             "A table must have the names of its columns in the first line. "
             "Without them it must have two, a picture and a caption. Received: "
-            f"{path}, which begins with {shortened(cells)}"
+            f"{legible(path)}, which begins with {shortened(cells)}"
         )
     return ["image", "caption"]
 
 
 def _check_header(path, header):
-    repeated = sorted({n for n in header if n and header.count(n) > 1})
+    counts = collections.Counter(name for name in header if name)
+    repeated = [name for name, count in counts.items() if count > 1]
     if repeated:
         raise ValueError(
             "The columns of a table must have names of their own. Received: "
-            f"{path}, which names {repeated} twice"
+            f"{legible(path)}, which names {listed(repeated)} twice"
         )
 
 

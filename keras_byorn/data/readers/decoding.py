@@ -3,6 +3,8 @@
 import codecs
 import pathlib
 
+from keras_byorn.data.shown import legible
+
 # The longer ones first: that of UTF-32 begins as that of UTF-16 does.
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -30,7 +32,7 @@ def read_text(path, encoding="utf-8"):
     if path.exists() and not path.is_file():
         raise ValueError(
             "A table must be a regular file; for a folder with a table in it "
-            f"take `Examples.from_folder`. Received: {path}"
+            f"take `Examples.from_folder`. Received: {legible(path)}"
         )
     data = path.read_bytes()
     try:
@@ -63,5 +65,5 @@ def _wrong(path, encoding, finding):
     return ValueError(
         "A table must be text in the encoding that is named. Pass "
         "`encoding=`, such as 'cp1252', 'latin-1' or 'utf-16'. Received: "
-        f"{path}, which {finding}, for encoding={encoding!r}"
+        f"{legible(path)}, which {finding}, for encoding={encoding!r}"
     )

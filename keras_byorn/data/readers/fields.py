@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from keras_byorn.data.shown import listed
+
 IMAGE_FIELDS = (
     *("image", "images", "img", "picture", "file_name", "filename"),
     *("image_path", "image_file", "image_name", "filepath", "file", "path"),
@@ -107,7 +109,8 @@ def find_fields(
                 f"`{part}_field` must be a field of the data, such as "
                 f"{'image' if part == 'image' else 'caption'}, or "
                 "captions/text where it is a field in a field. Received: "
-                f"{name} for a row with {sorted(map(str, row))}"
+                f"{name} for a row with "
+                f"{listed(sorted(map(str, row)), 20)}"
             )
     names = (name and actual(row, name) for name in (image, question, response))
     return Fields(kind, *names)
@@ -159,7 +162,7 @@ def actual(row, path):
         if len(found) > 1:
             raise ValueError(
                 "the names of fields must differ in more than case and "
-                f"spaces. Received: {found}"
+                f"spaces. Received: {listed(found)}"
             )
         if not found:
             raise KeyError(path)

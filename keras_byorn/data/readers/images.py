@@ -104,7 +104,7 @@ class ImageReader:
                 f"a file that begins with {opening!r}"
             ) from None
         except Exception as error:  # of many types, by format
-            raise _undecodable(error) from error
+            raise undecodable(error) from error
         with picture:
             return self._picture(picture)
 
@@ -120,7 +120,7 @@ class ImageReader:
                 self.seen.add(np.asarray(picture), range_of_picture(picture))
             return rgb_of_picture(picture, self._pixel_range)
         except Exception as error:
-            raise _undecodable(error) from error
+            raise undecodable(error) from error
 
     def _array(self, value):
         channels = self._channels
@@ -156,7 +156,8 @@ class ImageReader:
         return rgb_of_array(array, self._pixel_range, channels)
 
 
-def _undecodable(error):
+def undecodable(error):
+    """Makes a `ValueError` of whatever Pillow raised of a broken image."""
     return ValueError(
         f"the image cannot be decoded: {type(error).__name__}: {error}"
     )

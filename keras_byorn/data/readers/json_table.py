@@ -1,11 +1,12 @@
 """Tables in JSON: a line each, a list, or the annotations of COCO."""
 
+import collections
 import json
 import pathlib
 
 from keras_byorn.data.readers.decoding import read_text
 from keras_byorn.data.readers.table import Fault, table_rows
-from keras_byorn.data.shown import shortened
+from keras_byorn.data.shown import legible, shortened
 
 
 def read_json(path, encoding="utf-8"):
@@ -43,7 +44,7 @@ def _is_one_object(text):
     first, _, rest = text.strip().partition("\n")
     try:
         json.loads(first)
-    except ValueError:
+    except (ValueError, RecursionError):
         return bool(rest)
     return not rest and any(
         f'"{name}"' in first for name in ("annotations", "data")
@@ -53,10 +54,11 @@ def _is_one_object(text):
 def _whole(path, text):
     try:
         found = json.loads(text, object_pairs_hook=_unique)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(
             "A table in JSON must be a list of objects, or an object in each "
-            f"line. Received: {path}, which is broken: {error}"
+            f"line. Received: {legible(path)}, which is broken: "
+            f"{shortened(str(error))}"
         ) from error
     if isinstance(found, dict):
         found = _joined(path, found)
@@ -82,7 +84,7 @@ def _joined(path, data):
         raise ValueError(
             "A table in JSON must be a list of objects, an object in each "
             "line, or have COCO's `images` and `annotations` with captions. "
-            f"Received: {path} with {shortened(sorted(data))}, "
+            f"Received: {legible(path)} with {shortened(sorted(data))}, "
             f"{type(error).__name__}: {error}"
         ) from error
 
@@ -103,7 +105,7 @@ def _unique(pairs):
     """Makes a dict of pairs; refuses a name that comes twice."""
     row = dict(pairs)
     if len(row) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        raise ValueError(f"an object has the name {twice[0]!r} twice")
+        counts = collections.Counter(name for name, _ in pairs)
+        twice = min(name for name, count in counts.items() if count > 1)
+        raise ValueError(f"an object has the name {shortened(twice)} twice")
     return row

@@ -6,6 +6,19 @@ import PIL.ImageOps
 
 from keras_byorn.data.readers.pixels import range_of, rgb_of_array
 
+MAX_PIXELS = 89_478_485  # of one image: as many as Pillow decodes unwarned
+
+
+def check_num_pixels(height, width):
+    """Refuses an image of more pixels than any model looks at."""
+    if height * width > MAX_PIXELS:
+        raise ValueError(
+            f"`images` must have at most {MAX_PIXELS:,} pixels each, because "
+            "larger ones are decompression bombs far more often than pictures, "
+            "and fill the memory. Resize it first, or drop the example. "
+            f"Received: {height:,} × {width:,} pixels"
+        )
+
 
 def rgb_of_picture(picture, pixel_range=None):
     """Converts a Pillow image to an RGB array.

@@ -5,6 +5,7 @@ import re
 from keras_byorn.data.readers.conversations import IMAGE_MARK
 from keras_byorn.data.shown import shortened
 from keras_byorn.vlm.chat_format import IMAGE, QUESTION, ChatFormat, escaped
+from keras_byorn.vlm.control_tokens import ControlTokens
 
 _MARK = re.compile(rf"\n?{IMAGE_MARK}\n?")
 
@@ -39,14 +40,18 @@ class PromptWriter:
     def __init__(self, task, kind, prompt=None):
         self._chat = ChatFormat() if task is None else task.family.chat
         self._token = None if task is None else task.image_token
-        self._tokens = ()
-        if task is not None:
-            self._tokens = task.family.control_tokens(task.tokenizer)
+        self._control = None if task is None else ControlTokens(task)
         self._spelt = _spelt_marks(task, self._chat.marks)
         self.spelt = set()
         self._kind = kind
         self._template = self._template_for(task, kind, prompt)
         self.num_escaped = 0
+
+    @property
+    def writes(self):
+        """bool. Whether prompts are a template with untrusted text parted."""
+        ready = self._template is None and self._kind != "conversation"
+        return self._control is not None and not ready
 
     def _template_for(self, task, kind, prompt):
         if prompt is None:
@@ -150,7 +155,10 @@ class PromptWriter:
         return "\n".join(piece for piece in pieces if piece)
 
     def _escaped(self, text):
-        mere = escaped(text, self._tokens)
+        if self._control is None:
+            mere = escaped(text)
+        else:
+            mere = self._control.parted(text)
         self.num_escaped += mere != text
         return mere
 

@@ -63,8 +63,11 @@ def _unfit(task, found):
                 "prompt and response must fit `vlm.preprocessor."
                 f"sequence_length`, {most} tokens. Received: {length}"
             )
-        elif not len(response):
-            reasons[index] = "the response has no token of the vocabulary"
+        elif not (len(prompt) and len(response)):
+            reasons[index] = (
+                "prompt and response must have a token of the vocabulary. "
+                f"Received: {len(prompt)} and {len(response)}"
+            )
     return reasons
 
 

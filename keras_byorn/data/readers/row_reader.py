@@ -25,6 +25,7 @@ from keras_byorn.data.readers.texts import (
     picked,
     unwrapped,
 )
+from keras_byorn.data.shown import listed
 from keras_byorn.vlm.task import VisionLanguageTask
 
 MAX_TRIED = 100  # rows that are looked at for the names of fields
@@ -45,6 +46,8 @@ class RowReader:
     Attributes:
         example_ids: list of strings, of the rows that are read.
         dropped: tuple of `BadRow`, those that were left out.
+        writes_prompts: bool. Whether prompts are written by a template, with
+            the control tokens of the data parted.
         description: string. The data set and its fields, for a `repr`.
 
     Raises:
@@ -71,6 +74,7 @@ class RowReader:
             self._rows = rows = self._texts.rows
             self._positions = range(len(rows))
         self._prompts = PromptWriter(task, self._fields.kind, options.prompt)
+        self.writes_prompts = self._prompts.writes
         self._images = ImageReader(
             ImageFiles(options.image_folder or folder, options.allow_outside),
             options.formats,
@@ -276,5 +280,5 @@ def _value(row, path):
     except (KeyError, TypeError) as error:
         raise ValueError(
             f"the row has no field {path!r}. Received: a row with "
-            f"{sorted(map(str, row))}"
+            f"{listed(sorted(map(str, row)), 20)}"
         ) from error

@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 
 from keras_byorn.data.readers.rows import NumberedIds, Rows
+from keras_byorn.data.shown import legible
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Lines:
     """
 
     def __init__(self, path, lines, word="line"):
-        self._path, self._lines, self._word = str(path), lines, word
+        self._path, self._lines, self._word = legible(path), lines, word
 
     def __getitem__(self, index):
         return f"{self._word} {self._lines[index]} of {self._path}"
@@ -66,4 +67,4 @@ def table_rows(path, rows, lines, word="line"):
         A `Rows`, with ids such as `"captions/0"`.
     """
     ids = NumberedIds(pathlib.Path(path).stem, len(rows))
-    return Rows(Table(rows), ids, str(path), Lines(path, lines, word))
+    return Rows(Table(rows), ids, legible(path), Lines(path, lines, word))

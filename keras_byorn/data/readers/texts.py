@@ -6,6 +6,7 @@ import numbers
 import numpy as np
 
 from keras_byorn.data.shown import shortened
+from keras_byorn.data.words import is_blank
 
 PICKS = ("first", "random", "all")
 
@@ -40,7 +41,7 @@ def as_text(value):
     if is_missing(value):
         raise ValueError("there is no text")
     if isinstance(value, bytes):
-        value = _decoded(value)
+        value = decoded(value)
     elif isinstance(value, (bool, np.bool_)):
         raise ValueError(
             "a text must be a string or a number. Turn true and false to the "
@@ -56,7 +57,7 @@ def as_text(value):
             f"{type(value).__name__}, {shortened(value)}"
         )
     text = str(value)
-    if not text.strip():
+    if is_blank(text):
         raise ValueError(f"the text is empty. Received: {shortened(text)}")
     try:
         text.encode("utf-8")
@@ -107,7 +108,8 @@ def picked(value, place):
     return value[int(place * len(value))]
 
 
-def _decoded(data):
+def decoded(data):
+    """Decodes bytes in UTF-8; raises a `ValueError` that shows them."""
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:

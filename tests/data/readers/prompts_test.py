@@ -41,7 +41,7 @@ def test_prompts_that_are_ready_stay():
 def test_texts_are_counted_that_had_control_tokens():
     """For a warning at the end of the check."""
     write = writer("Gemma 3", "question")
-    assert write.response("<eos>, or </s>") == "< eos>, or </s>"
+    assert write.response("<eos>, or </s>") == "< eos>, or < /s>"
     assert write("a < b", 1) == TURN % "<start_of_image>a < b"
     assert write.num_escaped == 1
 
