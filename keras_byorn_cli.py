@@ -282,6 +282,12 @@ def add_training_options(add):
         help="take a tenth or less of it with --lora-rank 0",
     )
     add("--num-devices", type=int, default=1, help="more than one: JAX only")
+    add(
+        "--resume",
+        action="store_true",
+        help="go on with the run in --out that was killed, with the same\n"
+        "options; where there is none, begin",
+    )
 
 
 def _decision(text):

@@ -1,6 +1,7 @@
 """The command `finetune`: a defended fine-tune, with its audit."""
 
 import pathlib
+import shutil
 import time
 
 import keras
@@ -8,7 +9,7 @@ import numpy as np
 
 from keras_byorn.cli import tensorboard
 from keras_byorn.cli.card import write_card
-from keras_byorn.cli.detecting import detect, detector_of
+from keras_byorn.cli.detecting import detector_of
 from keras_byorn.cli.loading import (
     load_examples_into,
     load_vlm,
@@ -23,7 +24,10 @@ from keras_byorn.detection.detection import Detection
 from keras_byorn.training.callback import BYORnCallback
 from keras_byorn.training.fitting import SHARES_BATCHES
 from keras_byorn.training.model import BYORnModel
+from keras_byorn.training.run_state import is_finished
 from keras_byorn.training.target_batches import TargetBatches
+
+STATE = "state"
 
 
 def run(args):
@@ -89,11 +93,12 @@ def fine_tune(vlm, examples, out, args):
         )
     )
     defence = BYORnCallback(
-        **judge(vlm, batches.prepared, held_back, args),
+        **judge(batches.prepared, held_back, args),
         teacher=args.teacher,
         suspects=args.suspects,
         review=args.review,
         seed=args.seed,
+        state_dir=state_folder(out, args.resume),
     )
     # The defence comes first: it adds to the logs that TensorBoard shows.
     callbacks = [defence, Checkpoints(out / "checkpoints")]
@@ -107,17 +112,43 @@ def fine_tune(vlm, examples, out, args):
     return defence
 
 
-def judge(vlm, prepared, held_back, args):
+def state_folder(out, resume):
+    """Returns the folder of the state of a run, and clears a finished one.
+
+    Args:
+        out: path of the folder of the run.
+        resume: bool. Whether to go on with a run that is there.
+
+    Returns:
+        path.
+
+    Raises:
+        ValueError: if a run that is not finished would be lost.
+    """
+    folder = out / STATE
+    if resume or not folder.exists():
+        return folder
+    if not is_finished(folder):
+        raise ValueError(
+            "`--out` has the state of a run that is not finished: pass "
+            "`--resume` to go on with it, or another `--out`. "
+            f"Received: {out}"
+        )
+    shutil.rmtree(folder)
+    return folder
+
+
+def judge(prepared, held_back, args):
     """Chooses what judges the examples: a detection, or a detector.
 
     Args:
-        vlm: the task, not yet tuned.
         prepared: the `PreparedExamples` to train on.
         held_back: optional `Examples` to validate on.
         args: namespace, see `keras_byorn_cli`.
 
     Returns:
-        A dict with the `detection` or the `detector` of `BYORnCallback`.
+        A dict of arguments of `BYORnCallback`: `detection`, or `detector` and
+        `trusted`.
 
     Raises:
         ValueError: if a trusted id is of no example.
@@ -136,7 +167,7 @@ def judge(vlm, prepared, held_back, args):
         name: [example_id for example_id in ids if example_id in own]
         for name, ids in ((TRUST, found.trusted), (DROP, found.dropped))
     }
-    return {"detection": detect(prepared, vlm, args, chosen)}
+    return {"detector": detector_of(args, verbose=1), "trusted": chosen}
 
 
 def split(examples, share, seed):

@@ -292,6 +292,16 @@ class RunState:
         run_files.remove_others(self._folder, names)
 
 
+def is_finished(folder):
+    """Returns whether a folder has the state of a run that came to its end.
+
+    Args:
+        folder: path.
+    """
+    manifest = run_files.read_manifest(pathlib.Path(folder))
+    return manifest is not None and manifest["end"] is not None
+
+
 def _in_part(part, arrays):
     return ((f"{part}/{name}", values) for name, values in arrays.items())
 

@@ -8,9 +8,10 @@ import pytest
 
 import keras_byorn
 import keras_byorn_cli
-from keras_byorn.cli.finetune import split
+from keras_byorn.cli.finetune import split, state_folder
 from keras_byorn.data.examples import Examples
 from keras_byorn.detection.detection import Detection
+from keras_byorn.training import run_files
 from keras_byorn.training.target_store import TargetStore
 
 TINY = ("--preset", keras_byorn.tiny_preset(), "--dtype", "float32")
@@ -102,3 +103,17 @@ def test_devices_that_are_not_there_are_bad_input(scenes, tmp_path, capsys):
     arguments += ["--num-devices", "99", "--out", str(tmp_path)]
     assert keras_byorn_cli.main(arguments) == 1
     assert "--num-devices" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_run_that_is_not_finished_is_not_lost(tmp_path):
+    """It goes on, or another folder is named; a finished one makes room."""
+    folder = tmp_path / "state"
+    assert state_folder(tmp_path, resume=False) == folder
+    folder.mkdir()
+    run_files.write_manifest(folder, {"format": 1, "end": None})
+    with pytest.raises(ValueError, match="`--resume`"):
+        state_folder(tmp_path, resume=False)
+    assert state_folder(tmp_path, resume=True) == folder
+    run_files.write_manifest(folder, {"format": 1, "end": {}})
+    assert state_folder(tmp_path, resume=False) == folder
+    assert not folder.exists()
