@@ -5,6 +5,7 @@ from faults import (
     file_faults,
     id_faults,
     image_faults,
+    saved_faults,
     text_faults,
     trust_faults,
 )
@@ -19,5 +20,6 @@ MODULES = (
     image_faults,
     file_faults,
     trust_faults,
+    saved_faults,
 )
 __all__ = ["CASES", "MODULES"]

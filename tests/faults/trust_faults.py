@@ -4,7 +4,7 @@ import functools
 import os
 
 from faults.case import kept, raises
-from keras_byorn.detection.trust import trusted_ids
+from keras_byorn.detection.choices import choices_of
 
 SECTION = "Files of trusted examples"
 WHERE = "`trusted=`, a file"
@@ -14,17 +14,19 @@ EXAMPLES = [("a", "what", "red"), ("b", "what", "blue")]
 def read(folder, data, name="decisions.json"):
     path = folder / name
     path.write_bytes(data)
-    return trusted_ids(path, EXAMPLES)
+    return choices_of(path, EXAMPLES).trusted
 
 
 JSON = "that is named .json must be whole JSON"
 LIST = "must have a JSON list of ids"
+OBJECT = "Decisions must be a JSON object such as"
 for wrong, data, part in (
     ("100,000 brackets", b"[" * 100_000, JSON),
     ("a number of 5,000 digits", b'{"a":' + b"9" * 5000 + b"}", JSON),
     ("a file that is cut off", b'{"trust": ["a"', JSON),
-    ("an object without `trust`", b"{}", LIST),
-    ("`trust` of numbers", b'{"trust": [1]}', LIST),
+    ("a list of numbers", b"[1]", LIST),
+    ("an object with another name", b'{"trsut": ["a"]}', OBJECT),
+    ("`trust` of numbers", b'{"trust": [1]}', OBJECT),
     ("bytes that are no UTF-8", b"\xff\xfea", "must be text in UTF-8"),
     ("an id that no example has", b'["z"]', "1 unknown ids, such as"),
     ("an unknown id of a megabyte", b"x" * 10**6, "1 unknown ids, such as"),
@@ -37,12 +39,12 @@ for wrong, data, part in (
 @raises(SECTION, "a pipe", WHERE, ValueError, "must name a regular file")
 def pipe(folder):
     os.mkfifo(folder / "ids.txt")
-    trusted_ids(folder / "ids.txt", EXAMPLES)
+    choices_of(folder / "ids.txt", EXAMPLES)
 
 
 @raises(SECTION, "no such file", WHERE, FileNotFoundError, "No such file")
 def missing(folder):
-    trusted_ids(folder / "ids.txt", EXAMPLES)
+    choices_of(folder / "ids.txt", EXAMPLES)
 
 
 @kept(SECTION, "an empty file", WHERE, "nobody is trusted")
@@ -54,4 +56,5 @@ def empty(folder):
 def separator(folder):
     path = folder / "ids.txt"
     path.write_text("a\u2028b\n", "utf-8")
-    assert trusted_ids(path, [("a\u2028b", "p", "r")]) == ["a\u2028b"]
+    chosen = choices_of(path, [("a\u2028b", "p", "r")])
+    assert chosen.trusted == ["a\u2028b"]

@@ -12,7 +12,7 @@ from fuzz.outcomes import Outcomes
 from fuzz.profiles import fuzzed
 from keras_byorn.data.examples import Examples
 from keras_byorn.data.words import is_blank
-from keras_byorn.detection.trust import trusted_ids
+from keras_byorn.detection.choices import choices_of
 
 TEXTS = ["red three", "a blue seven, left of it", "café", "white <eos> one"]
 IDS = [f"scene-{index}" for index in range(4)]
@@ -195,7 +195,7 @@ def test_trusted_files(folder, name):
     def check(mutation):
         path.write_bytes(mutated(data, **mutation))
         with outcomes.case():
-            found = trusted_ids(str(path), examples)
+            found = choices_of(str(path), examples).trusted
             assert set(found) <= set(IDS)
             assert found == sorted(found)
 
