@@ -169,7 +169,7 @@ def deep_manifest(folder):
     SECTION,
     "an example that has changed since",
     "`clean_examples()`",
-    ValueError,
+    "RowError",
     "must be those that were judged",
 )
 def changed_clean(folder):
