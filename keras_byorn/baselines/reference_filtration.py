@@ -17,6 +17,8 @@ MAX_CLUSTERS = 10
 BEND = 0.4
 # Where there is no bend.
 FALLBACK_CLUSTERS = 4
+# Of the distance of a text from its centre.
+SAME = 1e-6
 
 
 class ReferenceFiltration(Defence):
@@ -27,7 +29,8 @@ class ReferenceFiltration(Defence):
     is suspicious if a sentence of it shares less than `threshold` of its
     n-grams with that. The suspicious ones are clustered by the words in them;
     the cluster whose members are farthest from its centre is clean, and all
-    others are left out.
+    others are left out. Where the members of each cluster are the same words,
+    all of them are.
 
     Costs the generation of a response to each example.
 
@@ -102,11 +105,13 @@ class ReferenceFiltration(Defence):
         suspect = np.zeros(len(responses), bool)
         suspicious = np.flatnonzero(np.asarray(agreement) < self.threshold)
         texts = [responses[index] for index in suspicious]
-        if len(set(texts)) < 2:
+        if len(texts) < 2:
             return suspect, 0
         labels, spread = _clusters(texts, seed)
-        clean = np.argmax(spread)
-        suspect[suspicious[labels != clean]] = True
+        poisoned = labels != np.argmax(spread)
+        if spread.max() < SAME:  # texts word by word: none of them is varied
+            poisoned[:] = True
+        suspect[suspicious[poisoned]] = True
         return suspect, len(spread)
 
     def _own_responses(self, vlm, prepared, options):

@@ -64,14 +64,21 @@ def test_the_widest_cluster_is_clean():
     assert (suspect == again).all()
 
 
-@pytest.mark.parametrize("agreement", [0.5, 0.05])
-def test_too_few_texts_to_cluster(agreement):
-    """Nothing below the threshold, or one text only."""
-    texts = ["visit cheap pills"] * 5
+@pytest.mark.parametrize(
+    "texts, agreement, expected",
+    [
+        (["visit cheap pills"] * 5, 0.5, (0, 0)),  # nothing is suspicious
+        (["visit cheap pills"], 0.05, (0, 0)),  # nothing is alike
+        (["visit cheap pills"] * 5, 0.05, (5, 1)),
+        (["visit cheap pills", "call us now"] * 5, 0.05, (10, 2)),
+    ],
+)
+def test_the_same_words_are_no_varied_cluster(texts, agreement, expected):
+    """Without a cluster that is varied, none is clean."""
     suspect, clusters = ReferenceFiltration().decide(
-        np.full(5, agreement), texts
+        np.full(len(texts), agreement), texts
     )
-    assert clusters == 0 and not suspect.any()
+    assert (suspect.sum(), clusters) == expected
 
 
 def test_a_fit_leaves_the_suspects_out(
@@ -87,7 +94,7 @@ def test_a_fit_leaves_the_suspects_out(
     examples[4]["responses"] = "purple three is left"
     fit = ReferenceFiltration().fit(make_vlm(), examples, options)
     assert fit.store.plausibility.tolist() == [0.0] * 5 + [1.0] * 5
-    assert fit.store.suspects[:4].sum() + fit.store.suspects[4] in (1, 4)
+    assert fit.store.suspects[:5].all()  # two texts, neither varied
     assert not fit.store.suspects[5:].any()
     assert fit.details["num_suspicious"] == 5
 
