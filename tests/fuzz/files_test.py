@@ -48,7 +48,7 @@ def mutated(data, cut, flips, filling, place):
 fractions = st.floats(0, 1)
 mutations = st.fixed_dictionaries(
     {
-        "cut": st.one_of(st.just(1.0), st.just(1.0), fractions),
+        "cut": st.one_of(*[st.just(1.0)] * 4, fractions),
         "flips": st.lists(
             st.tuples(fractions, st.integers(1, 255)), max_size=3
         ),

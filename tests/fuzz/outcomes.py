@@ -41,7 +41,7 @@ class Outcomes:
         for warning in told:
             check_message(str(warning.message))
 
-    def check(self, least=0.05):
+    def check(self, least=0.01):
         """Asserts that both came often, or the cases would show nothing."""
         total = self.counts.total()
         assert self.counts["taken"] >= least * total, self.counts
