@@ -37,7 +37,8 @@ def render(results):
         "caption that fits its picture scores higher than one that does not; "
         "in brackets the 95 % interval of a bootstrap of pictures. "
         "`Duplication` looks at the texts alone, of which the judged pairs "
-        "repeat each caption with many pictures; CIDEr-D, of the package's "
+        "repeat each caption with many pictures; the likelihood with another "
+        "picture shows how far language alone gets; CIDEr-D, of the package's "
         "own evaluation, with the other captions of the picture, shows that "
         "the pairs are those of the published figures.",
     ]
