@@ -7,7 +7,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from keras_byorn.training import target_files
 from keras_byorn.training.target_store import TargetStore
 
 IDS = ["a", "b", "c", "d"]
@@ -182,7 +181,7 @@ def test_save_is_whole_or_not_at_all(tmp_path, monkeypatch, fails):
         crash()
 
     if fails == "write":
-        monkeypatch.setattr(target_files.pq, "write_table", write_half)
+        monkeypatch.setattr(pq, "write_table", write_half)
     else:
         monkeypatch.setattr(os, "replace", crash)
     with pytest.raises(OSError, match="disk full"):
