@@ -64,7 +64,7 @@ def test_help_is_there_at_once():
         (["audit", "d", "--decision", "1.5"], "fraction in.*'1.5'"),
         (["audit", "d", "--scorer", "Regret,Best"], "among Mean.*'Best'"),
         (["audit", "d", "--on-bad", "keep"], "invalid choice: 'keep'"),
-        (["finetune", "d", "--resume"], "unrecognized|required"),
+        (["finetune", "d", "--resumed"], "unrecognized|required"),
     ],
 )
 def test_wrong_usage_exits_with_2(arguments, message, capsys):

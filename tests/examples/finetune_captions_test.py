@@ -214,7 +214,7 @@ def test_tensorboard_has_the_losses(tuned):
     written = b"".join(path.read_bytes() for path in events)
     assert b"epoch_loss" in written and b"epoch_num_suspect" in written
     # Settings and versions, as a text.
-    assert b"HoldOut" in written and b"| keras_byorn | " in written
+    assert b"HoldOut" in written and rb"| keras\_byorn | " in written
 
 
 def test_tensorboard_may_be_missing(tmp_path, monkeypatch):
