@@ -8,7 +8,7 @@ import numpy as np
 from keras_byorn.data.duplicates import MIN_WHOLE_WORDS
 from keras_byorn.data.validation import shortened
 from keras_byorn.data.words import normalized_words
-from keras_byorn.detection.shared_texts import MIN_COPIES
+from keras_byorn.detection.shared_texts import least_copies
 from keras_byorn.detection.spans_held_out import spans_held_out
 from keras_byorn.detection.verdicts import (
     DROPPED,
@@ -133,6 +133,7 @@ def proposals_of(clusters, number_of):
 def _by_words(keys, words, verdicts):
     """Puts held-out responses of the same words together."""
     counts = collections.Counter(words)
+    least = least_copies([counts[own] for own in words])
     held_out = collections.Counter(words[index] for index in keys)
     suspects = collections.Counter(
         words[index] for index in keys if verdicts[index] == SUSPECT
@@ -141,7 +142,7 @@ def _by_words(keys, words, verdicts):
         own = words[index]
         if (
             len(own) >= MIN_WHOLE_WORDS
-            and (held_out[own] >= MIN_COPIES or suspects[own] >= MIN_SUSPECTS)
+            and (held_out[own] >= least or suspects[own] >= MIN_SUSPECTS)
             and counts[own] - held_out[own] <= MAX_KEPT * counts[own]
         ):
             keys[index] = SAME_WORDS, " ".join(own)

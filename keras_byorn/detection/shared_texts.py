@@ -40,11 +40,7 @@ def find_shared_texts(prompts, responses, ignored=None):
     ['call this number', ..., None]
     """
     found = find_duplicates(prompts, responses, min_words=RUN_WORDS)
-    usual = np.quantile(found.counts, USUAL)
-    repeats = usual if usual > 1 else 0
-    least = max(
-        MIN_COPIES, MIN_SHARE * len(found.counts), TIMES_USUAL * repeats
-    )
+    least = least_copies(found.counts)
     texts = [
         " ".join(normalized_words(text)) if count >= least else None
         for text, count in zip(found.texts, found.counts)
@@ -53,3 +49,18 @@ def find_shared_texts(prompts, responses, ignored=None):
         return texts
     vouched = {text for text, own in zip(texts, ignored) if own}
     return [None if text in vouched else text for text in texts]
+
+
+def least_copies(counts):
+    """Computes how many examples must share a text for it to be a sign.
+
+    Args:
+        counts: int array, `(N,)`. How many examples share a text with each,
+            itself included.
+
+    Returns:
+        A number.
+    """
+    usual = np.quantile(counts, USUAL)
+    repeats = usual if usual > 1 else 0
+    return max(MIN_COPIES, MIN_SHARE * len(counts), TIMES_USUAL * repeats)

@@ -99,3 +99,20 @@ def test_what_a_reviewer_dropped_is_a_cluster_of_its_own():
         ("dropped by a reviewer", 2, "leave out"),
     ]
     assert (number[dropped] == 2).all()
+
+
+def test_repeated_captions_are_no_target_where_captions_repeat():
+    """Of a small language every caption is said many times, held out or not."""
+    usual = [
+        f"{a} {b} left of {c}" for a in "ABCDE" for b in "12345" for c in "xy"
+    ]
+    responses = usual * 6
+    verdicts = ["kept"] * 240 + ["on_probation"] * 60
+    hard = ["E 5 below y"] * 10
+    clusters, _ = clusters_of(responses[:290] + hard, verdicts)
+    assert {cluster.proposal for cluster in clusters} == {"restore"}
+    clusters, _ = clusters_of(
+        [f"{text} {i}" for i, text in enumerate(responses[:290])] + hard,
+        verdicts,
+    )
+    assert clusters[0].proposal == "replace"  # others do not repeat
