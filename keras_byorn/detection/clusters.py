@@ -105,7 +105,7 @@ def find_clusters(example_ids, responses, verdicts, shares=None, dropped=()):
     words = [normalized_words(response) for response in responses]
     _by_words(keys, words, verdicts)
     if shares is None:
-        _by_span(keys, responses, held_out)
+        _by_span(keys, responses, words, held_out)
         shares = [None] * len(responses)
     for index in map(int, np.flatnonzero(dropped)):
         keys[index] = DROPPED, ""
@@ -148,12 +148,17 @@ def _by_words(keys, words, verdicts):
             keys[index] = SAME_WORDS, " ".join(own)
 
 
-def _by_span(keys, responses, held_out):
-    """Puts responses together that share a span, which kept ones lack."""
+def _by_span(keys, responses, words, held_out):
+    """Puts responses together that share a span, which kept ones lack.
+
+    A span that is the whole of a response is none: it is the same words, and
+    too few say them.
+    """
     everything = np.ones(len(responses), bool)
     for span, found in spans_held_out(responses, held_out, everything).items():
         for index in map(int, found):
-            if index in keys and keys[index] is None:
+            is_whole = " ".join(words[index]) == span
+            if index in keys and keys[index] is None and not is_whole:
                 keys[index] = SAME_SPAN, span
 
 
