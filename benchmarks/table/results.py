@@ -4,6 +4,9 @@ import json
 import statistics
 
 from table import bars
+from table.cases import CASES
+
+DEFENCES = ("none", "clean_only", "ours", "ours_trusted", "paper")
 
 # Title, place in a result, and the worst of the seeds. A table whose cases have
 # no value leaves the column out.
@@ -98,8 +101,8 @@ def group_table(cells, comparisons):
         f"| {' | '.join([*titles, 'bars'])} |",
         "|---" * (len(titles) + 1) + "|",
     ]
-    pairs = dict.fromkeys((cell["case"], cell["defence"]) for cell in cells)
-    for case, defence in pairs:
+    pairs = {(cell["case"], cell["defence"]) for cell in cells}
+    for case, defence in sorted(pairs, key=order_of):
         rows = [
             c for c in cells if (c["case"], c["defence"]) == (case, defence)
         ]
@@ -113,6 +116,18 @@ def group_table(cells, comparisons):
         ]
         lines.append(f"| {' | '.join(shown)} |")
     return "\n".join(lines)
+
+
+def order_of(pair):
+    """Returns the place of a case and defence in a table.
+
+    Args:
+        pair: tuple of two strings. Cases that are gone come last.
+    """
+    case, defence = pair
+    names = list(CASES)
+    place = names.index(case) if case in CASES else len(names)
+    return place, case, (*DEFENCES, defence).index(defence)
 
 
 def is_shown(column, cells):

@@ -31,10 +31,9 @@ if __name__ == "__main__":  # this folder is a package of `benchmarks`
 
 from table import workers
 from table.cases import CASES
-from table.results import read_cells, write_tables
+from table.results import DEFENCES, read_cells, write_tables
 
 RESULTS = HERE / "results" / "digits.jsonl"
-DEFENCES = ("none", "clean_only", "ours", "ours_trusted", "paper")
 
 
 def main(arguments=None):
