@@ -114,6 +114,8 @@ class Fitting(TrainStep):
                     variable.assign(value)
             raise
         finally:
+            if defence is not None and defence.run is not None:
+                defence.run.close()
             # Keras has given the model the average, after an error, too.
             if averaging_optimizers(self.optimizer):
                 own_memory(self.trainable_variables)

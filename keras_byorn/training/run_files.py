@@ -8,6 +8,11 @@ import shutil
 
 import numpy as np
 
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None
+
 from keras_byorn.data.digests import digest
 from keras_byorn.data.files import (
     read_json,
@@ -15,7 +20,7 @@ from keras_byorn.data.files import (
     replacing,
 )
 
-MANIFEST = "run.json"
+MANIFEST, LOCK = "run.json", "run.lock"
 FORMAT = 1
 TOKEN_BYTES = 8
 BLOCK = 2**24  # bytes that are read at once
@@ -125,6 +130,36 @@ def read_arrays(folder, entry):
                 yield key, values.reshape(shape)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise damaged(path, error) from error
+
+
+def locked(folder):
+    """Locks a folder for this process, until the file is closed.
+
+    A process that is killed holds no lock. Systems without such locks have
+    none here.
+
+    Args:
+        folder: path.
+
+    Returns:
+        An open file, to be closed.
+
+    Raises:
+        ValueError: if another run has it.
+    """
+    file = (folder / LOCK).open("a")
+    if fcntl is None:
+        return file
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise ValueError(
+            "`state_dir` is in use: two runs would write over one another. "
+            "Wait for the other to end, or pass another folder. "
+            f"Received: {folder}"
+        ) from error
+    return file
 
 
 def remove_others(folder, names):

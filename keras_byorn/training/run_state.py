@@ -14,6 +14,7 @@ from keras_byorn.training.ema import own_memory
 from keras_byorn.training.target_store import TargetStore
 
 SCORES = "scores"
+ALWAYS = (SCORES, run_files.MANIFEST, run_files.LOCK)
 # Parts of a state that are arrays of the defence, and no variables.
 HISTORY, FIRST_EPOCH = "history", "first epoch"
 
@@ -29,15 +30,15 @@ class RunState:
     tell accidents: whoever can write to the folder can turn the defence off.
 
     Args:
-        folder: string or path. Made where it is missing. One process at a
-            time may train into it.
+        folder: string or path. Made where it is missing. One run at a time
+            may have it, until `close`.
         callback: a `BYORnCallback`.
         model: its `BYORnModel`, compiled, its optimizer built.
         batches: its `TargetBatches`.
 
     Raises:
         ValueError: if the folder holds the state of another run, or a damaged
-            one.
+            one, or is in use.
 
     Attributes:
         num_epochs: int. Epochs that are done.
@@ -54,9 +55,10 @@ class RunState:
         identity = run_identity.identity_of(callback, model, batches)
         own_versions = dict(versions())
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._refuse_strangers()
+        self._lock = run_files.locked(self._folder)
         self._manifest = run_files.read_manifest(self._folder)
         if self._manifest is None:
-            self._refuse_others()
             self._manifest = {
                 "format": run_files.FORMAT,
                 "identity": identity,
@@ -75,6 +77,10 @@ class RunState:
                 self._manifest["versions"], own_versions, self._folder
             )
             self._tidy()
+
+    def close(self):
+        """Lets another run have the folder."""
+        self._lock.close()
 
     @property
     def scores_folder(self):
@@ -121,6 +127,8 @@ class RunState:
             self._write(start={"variables": start})
             return False
         variables = run_arrays.variables_of(self._model, writer)
+        if epoch is None:  # the optimizer, for one, has seen nothing yet
+            variables = run_arrays.starting_variables(self._model, writer)
         parts = self._assign((epoch or start)["variables"], variables)
         if epoch is None:
             return False
@@ -130,7 +138,9 @@ class RunState:
             self._folder / pathlib.Path(epoch["targets"]).name
         )
         self._batches.go_on(store, epoch["order"])
-        print(f"Going on after epoch {epoch['number']}, from {self._folder}")
+        self._say(
+            f"Going on after epoch {epoch['number']}, from {self._folder}"
+        )
         return True
 
     def detection(self):
@@ -200,7 +210,7 @@ class RunState:
         history.set_model(model)
         history.on_train_begin()
         model.history = history
-        print("Nothing is left to train")
+        self._say("Nothing is left to train")
         return self.prepend_to(history)
 
     def prepend_to(self, history):
@@ -224,6 +234,10 @@ class RunState:
                 history.history.setdefault(name, []).insert(0, value)
         return history
 
+    def _say(self, line):
+        if self._callback.verbose:
+            print(line)
+
     def _trainable(self):
         return run_arrays.trainable_variables(self._model)
 
@@ -246,7 +260,7 @@ class RunState:
 
     def _assign(self, entry, variables):
         """Assigns variables; returns the other arrays, by part and name."""
-        parts = {}
+        parts, missing = {}, set(variables)
         for name, values in run_files.read_arrays(self._folder, entry):
             part, _, key = name.partition("/")
             if part in (HISTORY, FIRST_EPOCH):
@@ -256,17 +270,21 @@ class RunState:
                 run_arrays.assign(variables, name, values)
             except ValueError as error:
                 raise run_files.damaged(self._folder, error) from error
+            missing.discard(name)
+        if missing:
+            lack = f"no value of {sorted(missing)[:3]}"
+            raise run_files.damaged(self._folder, lack)
         return parts
 
-    def _refuse_others(self):
-        """Refuses a folder that holds something else."""
-        known = {SCORES}
+    def _refuse_strangers(self):
+        """Refuses a folder of something else than a run."""
+        names = {path.name for path in self._folder.iterdir()}
         others = sorted(
-            path.name
-            for path in self._folder.iterdir()
-            if path.name not in known and not path.name.startswith(".")
+            name
+            for name in names - {SCORES, run_files.LOCK}
+            if not name.startswith(".")
         )
-        if others:
+        if others and run_files.MANIFEST not in names:
             raise ValueError(
                 "`state_dir` must be a folder of its own, for files that no "
                 "run needs are removed from it. Pass an empty or a new one. "
@@ -281,7 +299,7 @@ class RunState:
         self._tidy()
 
     def _tidy(self):
-        manifest, names = self._manifest, {run_files.MANIFEST, SCORES}
+        manifest, names = self._manifest, {*ALWAYS}
         if manifest["detection"]:
             names.add(manifest["detection"])
         for key in ("start", "epoch", "end"):

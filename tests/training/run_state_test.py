@@ -152,7 +152,7 @@ def test_a_finished_run_is_not_trained_again(runs, expected, tmp_path, capsys):
     """It gives its weights back, and its history; more epochs go on."""
     first = runs.outcome(runs.start(tmp_path))
     assert_equal(first, expected)
-    again = runs.start(tmp_path, [Kill("on_epoch_begin", 0)])
+    again = runs.start(tmp_path, [Kill("on_epoch_begin", 0)], verbose=1)
     assert "Nothing is left to train" in capsys.readouterr().out
     assert_equal(runs.outcome(again), expected)
     assert runs.defence.audit().table["example_id"][0].as_py() == "scene-0"
@@ -263,8 +263,8 @@ def test_no_flipped_bit_goes_unnoticed(begun, tmp_path):
     rng = np.random.default_rng(0)
     files = [path for path in folder.rglob("*") if path.is_file()]
     for path in files:
-        if path.parent.name == "scores":  # a cache, see score_cache_test
-            continue
+        if path.parent.name == "scores" or not path.stat().st_size:
+            continue  # a cache, see score_cache_test, and the lock
         copy = tmp_path / "copy"
         shutil.copytree(folder, copy)
         damaged = copy / path.relative_to(folder)
@@ -418,3 +418,34 @@ def test_a_state_begins_with_the_run(
     with pytest.raises(ValueError, match="`state_dir`.*first `fit`"):
         runs.model.fit(runs.batches, callbacks=[runs.defence], verbose=0)
     assert not list(tmp_path.iterdir())
+
+
+def test_two_runs_do_not_share_a_folder(begun):
+    """The second is refused, as long as the first has it."""
+    runs, folder = begun
+    lock = run_files.locked(folder)
+    with pytest.raises(ValueError, match="`state_dir` is in use"):
+        runs.start(folder)
+    lock.close()
+    with pytest.raises(KeyboardInterrupt):
+        runs.start(folder, [Kill("on_epoch_begin", 1)])
+
+
+def test_a_state_that_lacks_a_weight_is_damaged(begun, tmp_path):
+    """Nothing is left as it was by chance."""
+    runs, folder = begun
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    manifest = run_files.read_manifest(copy)
+    entry = manifest["epoch"]["variables"]
+    arrays = [
+        (name, values)
+        for name, values in run_files.read_arrays(copy, entry)
+        if name != "trainable/0"
+    ]
+    manifest["epoch"]["variables"] = run_files.write_arrays(
+        copy, "epoch", arrays
+    )
+    run_files.write_manifest(copy, manifest)
+    with pytest.raises(ValueError, match="damaged.*trainable/0"):
+        runs.start(copy)
