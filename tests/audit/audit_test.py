@@ -171,8 +171,11 @@ class OneAtATime(CountingExamples):
 def test_images_are_never_held_together(tmp_path, name):
     """A data set of any size fits, for images go as they come."""
     ids = [f"{i}" for i in range(600)]
-    examples = OneAtATime(ids)
-    audit = Audit(Store(suspect(i, -1.0) for i in ids), examples)
+    rows = [suspect(i, -1.0) for i in ids]
+    examples = OneAtATime(
+        {row.example_id: (row.prompt, row.original_response) for row in rows}
+    )
+    audit = Audit(Store(rows), examples)
     getattr(audit, name)(tmp_path / "file")
     assert examples.num_reads == 600
     assert examples.most_held <= 2
