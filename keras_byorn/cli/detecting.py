@@ -58,8 +58,8 @@ def detect(prepared, vlm, args, trusted):
 class _ShownReference(FrozenReference):
     """Shows its progress, where the detector itself is silent."""
 
-    def score(self, batches, verbose="auto"):
-        return super().score(batches, verbose=1)
+    def score(self, batches, verbose="auto", keep=None):
+        return super().score(batches, 1, keep)
 
 
 def _scorer(name):
