@@ -232,7 +232,7 @@ def regenerated(store):
         A list of at most three pairs of strings, old and new.
     """
     written = [row for row in store.rows() if row.replacement is not None]
-    return [[row.response, row.replacement] for row in written[:3]]
+    return [[row.original_response, row.replacement] for row in written[:3]]
 
 
 def versions():
