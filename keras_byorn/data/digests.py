@@ -28,7 +28,7 @@ def digest(parts):
     state = hashlib.blake2b(digest_size=16)
     for part in parts:
         if isinstance(part, str):
-            kind, part = "text", part.encode("utf-8", "surrogatepass")
+            kind, part = "text", part.encode()
             part = np.frombuffer(part, "uint8")
         else:
             part = np.asarray(part)

@@ -114,9 +114,9 @@ def test_prepared_examples_are_taken_as_they_are(vlm, make_examples):
     expected = keras_byorn.detect(make_examples(), vlm, quiet())
     shapes, score = [], FrozenReference.score
 
-    def noted(reference, batches, verbose="auto"):
+    def noted(reference, batches, verbose="auto", keep=None):
         shapes.append(batches.batch_size)
-        return score(reference, batches, verbose)
+        return score(reference, batches, verbose, keep)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FrozenReference, "score", noted)
@@ -161,9 +161,9 @@ def test_a_detection_is_not_made_again_in_training(
     vlm = make_vlm(lora_rank=2)
     passes, score = [], FrozenReference.score
 
-    def noted(reference, batches, verbose="auto"):
+    def noted(reference, batches, verbose="auto", keep=None):
         passes.append(len(batches.response_mask))
-        return score(reference, batches, verbose)
+        return score(reference, batches, verbose, keep)
 
     monkeypatch.setattr(FrozenReference, "score", noted)
     detection = keras_byorn.detect(make_examples(), vlm, quiet())

@@ -67,9 +67,9 @@ def count_scored(reference):
     """Returns a list, to which each pass adds its number of examples."""
     scored = []
 
-    def counted(batches, verbose="auto"):
+    def counted(batches, verbose="auto", keep=None):
         scored.append(len(batches.response_mask))
-        return FrozenReference.score(reference, batches, verbose)
+        return FrozenReference.score(reference, batches, verbose, keep)
 
     reference.__dict__["score"] = counted
     return scored
