@@ -2,7 +2,6 @@
 
 import numpy as np
 from keras import ops
-from sklearn.mixture import GaussianMixture
 
 from keras_byorn.baselines.defence import (
     Defence,
@@ -119,5 +118,7 @@ class AttentionEntropy(Defence):
         return gap > self.separation * deviations.sum()
 
     def _mixture(self, values):
+        from sklearn.mixture import GaussianMixture
+
         mixture = GaussianMixture(2, random_state=self.mixture_seed)
         return mixture.fit(np.asarray(values, "float64")[:, None])

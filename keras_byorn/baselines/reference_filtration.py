@@ -4,8 +4,6 @@ import collections
 import re
 
 import numpy as np
-from sklearn.cluster import KMeans
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from keras_byorn.baselines.defence import Defence, fit_without
 from keras_byorn.detection.reference import FrozenReference
@@ -163,6 +161,9 @@ def _clusters(texts, seed):
         A pair of int array `(n,)`, the cluster of each text, and float array
         `(k,)`, the mean distance of a cluster's members from its centre.
     """
+    from sklearn.cluster import KMeans
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     vectorizer = TfidfVectorizer(tokenizer=str.split, token_pattern=None)
     vectors = vectorizer.fit_transform(texts)
     most = min(MAX_CLUSTERS, len(set(texts)))

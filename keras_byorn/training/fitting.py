@@ -148,6 +148,7 @@ class Fitting(TrainStep):
                     defence,
                     fit_checks.ends_at_nan(call),
                 )
+                edges.set_model(self)  # a list of callbacks has its model
                 ours = [edges]
                 if defence is not None and verbose:
                     ours.append(DefenceProgress(len(batches.examples)))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_byorn.baselines import OracleFlags
+from keras_byorn.training import epoch_edges
 from keras_byorn.training.callback import BYORnCallback
 from keras_byorn.training.epoch_edges import EpochEdges
 from keras_byorn.training.model import BYORnModel
@@ -120,15 +121,21 @@ def test_the_average_writes_and_the_student_trains_on(runs, place):
     assert run.revisions[1] == run.revisions[4] == EPOCHS
 
 
-def test_epochs_begin_and_end_once():
+def test_epochs_begin_and_end_once(monkeypatch):
     """The defence before an epoch, new targets after it."""
     calls = []
 
     class Part:
         def __getattr__(self, name):
-            return lambda: calls.append(name)
+            return lambda *arguments: calls.append(name)
 
+    monkeypatch.setattr(
+        epoch_edges,
+        "check_finite",
+        lambda *arguments: calls.append("finite") or True,
+    )
     edges = EpochEdges(Part(), Part(), Part())
+    edges.set_model(None)
     edges.on_train_begin()
     for epoch in range(2):
         edges.on_epoch_begin(epoch)
@@ -136,8 +143,10 @@ def test_epochs_begin_and_end_once():
     assert calls == ["begin_training"] + 2 * [
         "begin_epoch",
         "result",
+        "finite",
         "next_epoch",
+        "end_epoch",
     ]
     undefended = EpochEdges(Part(), Part())
     undefended.on_epoch_begin(0)
-    assert len(calls) == 7
+    assert len(calls) == 11

@@ -14,7 +14,9 @@ from keras_byorn.vlm.tiny_models.gemma import (
 from keras_byorn.vlm.tiny_models.others import (
     tiny_blip2_opt,
     tiny_blip2_t5,
+    tiny_llama,
     tiny_llama3,
+    tiny_mistral,
     tiny_qwen,
     tiny_qwen3_5,
     tiny_t5gemma2,
@@ -38,7 +40,9 @@ TINY = {
     "BLIP-2 Flan-T5": tiny_blip2_t5,
     "T5Gemma 2": tiny_t5gemma2,
     "Gemma": tiny_gemma,
+    "Llama 2": tiny_llama,
     "Llama 3": tiny_llama3,
+    "Mistral": tiny_mistral,
     "Qwen": tiny_qwen,
 }
 

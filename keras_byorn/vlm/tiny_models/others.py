@@ -1,4 +1,4 @@
-"""Tiny BLIP-2, T5Gemma 2, Llama 3 and Qwen models with random weights."""
+"""Tiny BLIP-2, T5Gemma 2, Llama, Mistral and Qwen models, random weights."""
 
 import keras_hub
 
@@ -26,6 +26,8 @@ GROUPED_DECODER = {
     "hidden_dim": 16,
     "intermediate_dim": 32,
 }
+# Of the SentencePiece models of Llama 2 and Mistral.
+SPELLED = {"bos_piece": "<s>", "eos_piece": "</s>"}
 
 
 def _blip2_backbone(language_model):
@@ -140,6 +142,35 @@ def tiny_t5gemma2():
             num_vision_tokens_per_image=1,
             encoder_sequence_length=SEQUENCE_LENGTH,
             decoder_sequence_length=SEQUENCE_LENGTH,
+        ),
+    )
+
+
+def tiny_llama():
+    """Builds a tiny `LlamaCausalLM`, as of Llama 2, which takes text alone."""
+    tokenizer = keras_hub.models.LlamaTokenizer(
+        proto=sentence_pieces(**SPELLED)
+    )
+    return keras_hub.models.LlamaCausalLM(
+        backbone=keras_hub.models.LlamaBackbone(
+            vocabulary_size=tokenizer.vocabulary_size(), **GROUPED_DECODER
+        ),
+        preprocessor=keras_hub.models.LlamaCausalLMPreprocessor(
+            tokenizer=tokenizer, sequence_length=SEQUENCE_LENGTH
+        ),
+    )
+
+
+def tiny_mistral():
+    """Builds a tiny `MistralCausalLM`, which takes text alone."""
+    proto = sentence_pieces(**SPELLED)
+    tokenizer = keras_hub.models.MistralTokenizer(proto=proto)
+    return keras_hub.models.MistralCausalLM(
+        backbone=keras_hub.models.MistralBackbone(
+            vocabulary_size=tokenizer.vocabulary_size(), **GROUPED_DECODER
+        ),
+        preprocessor=keras_hub.models.MistralCausalLMPreprocessor(
+            tokenizer=tokenizer, sequence_length=SEQUENCE_LENGTH
         ),
     )
 
