@@ -15,11 +15,16 @@ from keras_byorn.detection.features_apart import (
     prompt_features,
 )
 from keras_byorn.detection.forms import is_opener, unusual_forms
-from keras_byorn.detection.robust_scale import upper_scale, wide_spread
+from keras_byorn.detection.robust_scale import (
+    CENTER,
+    upper_scale,
+    wide_spread,
+)
 from keras_byorn.detection.scorers.mean_log_likelihood import (
     MeanLogLikelihood,
 )
 from keras_byorn.detection.scorers.scorer import in_blocks
+from keras_byorn.detection.scorers.worst_span import WorstSpan
 from keras_byorn.detection.shared_texts import find_shared_texts
 from keras_byorn.detection.spans_held_out import spans_held_out
 from keras_byorn.detection.trust import conformal_cut, trusted_styles
@@ -40,6 +45,9 @@ from keras_byorn.detection.verdicts import (
 MIN_USUAL_TRUSTED = 20
 # Above this share nobody can tell who the honest are.
 MAX_APART = 0.5
+# What stands apart, and is more than merely held out for its rank, has a span
+# of so many tokens that is by so many nats a token less likely than usual.
+SPAN, MIN_NATS = 4, 1.0
 # Of the examples of a prompt or an unusual form, so many must be implausible.
 LEAST_APART = {SAME_PROMPT: 0.5, SAME_FORM: 0.8}
 
@@ -55,7 +63,8 @@ class HoldOut(Threshold):
     - responses that stand apart, by more than `max_distance` robust standard
       deviations below the upper quartile of the scores. The deviation is that
       of the upper quarter, which an attack on implausible responses does not
-      reach;
+      reach. Many may do so only with four tokens in a row that are by a nat
+      each less likely than usual;
     - prompts, words of prompts and forms of responses whose examples are
       implausible as a whole (see `features_apart`);
     - the least plausible `fraction` of the rest, on probation: a student that
@@ -149,6 +158,7 @@ class HoldOut(Threshold):
         cut = self._cut_apart(plausibility, vouched)
         is_vouched = cut is not None
         apart = judged & (plausibility < center - self.max_distance * spread)
+        apart &= _is_far(scores)
         if is_vouched:
             apart = judged & (plausibility < cut)
         else:
@@ -286,6 +296,18 @@ def _groups(styles, count):
     for style in styles:
         groups[style.members] = f"trusted style ({style.name})"
     return groups
+
+
+def _is_far(scores):
+    """bool array, `(N,)`. Whether a response has words that are unlikely.
+
+    Where the reference is sure of nearly every token, honest responses differ
+    by little, and many by more deviations than could be trusted.
+    """
+    worst = in_blocks(
+        WorstSpan(SPAN), scores.log_likelihoods, scores.response_mask
+    )
+    return worst < np.quantile(worst, CENTER) - MIN_NATS
 
 
 def _check_share(apart):
