@@ -63,8 +63,8 @@ class HoldOut(Threshold):
     - responses that stand apart, by more than `max_distance` robust standard
       deviations below the upper quartile of the scores. The deviation is that
       of the upper quarter, which an attack on implausible responses does not
-      reach. Many may do so only with four tokens in a row that are by a nat
-      each less likely than usual;
+      reach; and there must be four tokens in a row that are by a nat each less
+      likely than usual, or differences of a sure reference would count;
     - prompts, words of prompts and forms of responses whose examples are
       implausible as a whole (see `features_apart`);
     - the least plausible `fraction` of the rest, on probation: a student that
@@ -157,13 +157,13 @@ class HoldOut(Threshold):
         vouched = trusted & (groups == ALL) & ~_is_styled(forms)
         cut = self._cut_apart(plausibility, vouched)
         is_vouched = cut is not None
-        apart = judged & (plausibility < center - self.max_distance * spread)
-        apart &= _is_far(scores)
+        far = judged & _is_far(scores)
+        apart = far & (plausibility < center - self.max_distance * spread)
         if is_vouched:
-            apart = judged & (plausibility < cut)
+            apart = far = judged & (plausibility < cut)
         else:
             cut = center - self.max_distance * wide
-        self._find_apart(findings, judged & (plausibility < cut), cut)
+        self._find_apart(findings, far & (plausibility < cut), cut)
         prompts = prompt_features(scores.prompts)
         self._find_features(findings, SAME_PROMPT, prompts, distance, judged)
         rest = judged & ~findings.found & ~apart

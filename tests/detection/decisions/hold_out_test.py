@@ -86,6 +86,17 @@ def test_most_apart_is_refused_with_the_share_and_the_ways_on():
     assert detection.held_out[100:350].mean() < 0.5
 
 
+def test_a_sure_reference_is_no_reason_to_refuse():
+    """Where most tokens are certain, hundredths of a nat are deviations."""
+    rng = np.random.default_rng(3)
+    values = -rng.exponential(0.2, 400)
+    sure = values, honest(400)[1]
+    detection = decide([sure, target(40, -9.0)])
+    assert detection.held_out[400:].all()
+    assert np.mean(detection.held_out[:400]) < 0.45
+    assert np.mean(detection.suspects[:400]) < 0.05
+
+
 def test_a_prompt_of_its_own_is_no_excuse():
     """Nor that a part of its responses is plausible."""
     values, responses = honest(60, seed=5)
