@@ -29,17 +29,32 @@ This page is made by `python docs/make_data_formats.py`.
 
 
 def main():
+    return write(PAGE, page(), __doc__)
+
+
+def write(path, text, description):
+    """Writes a page, or tells with `--check` that it is not what it was.
+
+    Args:
+        path: path of the page.
+        text: string, what it is to be.
+        description: string, for `--help`.
+
+    Returns:
+        int, the exit code.
+    """
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        description=description, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--check", action="store_true")
-    if PAGE.exists() and PAGE.read_text("utf-8") == page():
+    is_check = parser.parse_args().check
+    if path.exists() and path.read_text("utf-8") == text:
         return 0
-    if parser.parse_args().check:
-        print(f"{PAGE} is not what {__file__} makes")
+    if is_check:
+        print(f"{path} is not what the cases make: run this without --check")
         return 1
-    PAGE.write_text(page(), "utf-8")
-    print(PAGE)
+    path.write_text(text, "utf-8")
+    print(path)
     return 0
 
 

@@ -6,7 +6,6 @@ python docs/make_faults.py --check  # exits 1 where it differs
 Each row is a case in tests/faults, which tests/faults/faults_test.py runs.
 """
 
-import argparse
 import pathlib
 import sys
 
@@ -31,18 +30,9 @@ This page is made by `python docs/make_faults.py`.
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--check", action="store_true")
-    if PAGE.exists() and PAGE.read_text("utf-8") == page():
-        return 0
-    if parser.parse_args().check:
-        print(f"{PAGE} is not what {__file__} makes")
-        return 1
-    PAGE.write_text(page(), "utf-8")
-    print(PAGE)
-    return 0
+    from make_data_formats import write
+
+    return write(PAGE, page(), __doc__)
 
 
 def page():

@@ -1,4 +1,4 @@
-"""What changes in training, as arrays by name."""
+"""Lists what changes in training, as arrays by name."""
 
 import keras
 import numpy as np

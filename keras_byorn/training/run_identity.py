@@ -1,4 +1,4 @@
-"""What must be the same for a run to go on, and what may differ."""
+"""Compares a run with the one that it is to go on with."""
 
 import json
 import warnings

@@ -89,7 +89,7 @@ def load(path, reviewed):
 
 
 def _fault(row, verdicts):
-    """What is wrong with a row, or `None`."""
+    """Tells what is wrong with a row, or returns `None`."""
     missing = [name for name in MUST_BE_THERE if row[name] is None]
     if missing:
         return f"no {missing[0]}"
