@@ -48,7 +48,7 @@ def detect(
 
     >>> detection = keras_byorn.detect(examples, vlm)
     >>> detection
-    <Detection: 441 of 4,000 (11.0 %) suspect, ...>
+    <Detection: 419 of 4,000 (10.5 %) suspect, ...>
     >>> detection.audit().to_html("report.html")
     """
     detector = detector or Detector()
